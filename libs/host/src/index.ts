@@ -1,0 +1,5 @@
+export { beneath } from './beneath.ts';
+export { type Clock, FakeClock, systemClock } from './clock.ts';
+export { readFileIfExists, syncFolder, writeFileDurably } from './durable-file.ts';
+export { type Exec, type RunOptions, type RunResult, systemExec } from './exec.ts';
+export { randomSecret, randomText } from './random.ts';
