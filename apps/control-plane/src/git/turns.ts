@@ -1,0 +1,64 @@
+export interface Turn {
+  /** Tells those who wait, now and later, what they wait for. */
+  announce(what: string): void;
+  /** Lets the next one go. Harmless when repeated. */
+  end(): void;
+}
+
+interface Waiter {
+  start: () => void;
+  onWait: (what: string) => void;
+}
+
+interface Line {
+  doing: string | undefined;
+  waiters: Waiter[];
+}
+
+/** First come, first served, by key: one at a time has the turn. */
+export class Turns {
+  readonly #lines = new Map<string, Line>();
+
+  /** Resolves when it is our turn. `onWait` hears what is waited for. Rejects with the signal's reason. */
+  async take(key: string, options: { onWait: (what: string) => void; signal: AbortSignal }): Promise<Turn> {
+    const { onWait, signal } = options;
+    signal.throwIfAborted();
+    const line = this.#lines.get(key);
+    if (!line) {
+      const own: Line = { doing: undefined, waiters: [] };
+      this.#lines.set(key, own);
+      return this.#turn(key, own);
+    }
+    if (line.doing) onWait(line.doing);
+    await new Promise<void>((start, refuse) => {
+      const waiter = { start: () => start(), onWait };
+      line.waiters.push(waiter);
+      const leave = () => {
+        const place = line.waiters.indexOf(waiter);
+        if (place >= 0) line.waiters.splice(place, 1);
+        if (place >= 0) refuse(signal.reason);
+      };
+      signal.addEventListener('abort', leave, { once: true });
+    });
+    return this.#turn(key, line);
+  }
+
+  #turn(key: string, line: Line): Turn {
+    let ended = false;
+    return {
+      announce: (what) => {
+        if (ended) return;
+        line.doing = what;
+        for (const waiter of line.waiters) waiter.onWait(what);
+      },
+      end: () => {
+        if (ended) return;
+        ended = true;
+        line.doing = undefined;
+        const next = line.waiters.shift();
+        if (next) next.start();
+        else this.#lines.delete(key);
+      },
+    };
+  }
+}
