@@ -9,19 +9,41 @@ import { AuthenticationService } from './auth/authentication.service.ts';
 import { BootstrapService } from './auth/bootstrap.service.ts';
 import type { ControlPlaneConfig } from './config.ts';
 import { PrismaService } from './database/prisma.service.ts';
+import { BuildLog } from './builds/build-log.ts';
+import { BuildProcessor } from './builds/build.processor.ts';
+import { BuildQueue } from './builds/build.queue.ts';
+import { BuildResults } from './builds/build-results.ts';
+import { BuildRunner } from './builds/build-runner.ts';
+import { BuildSources } from './builds/build-sources.ts';
+import { BuildsController } from './builds/builds.controller.ts';
+import { NodeBuildsController } from './builds/builds.node.controller.ts';
+import { BuildsRepository } from './builds/builds.repository.ts';
+import { BuildsService } from './builds/builds.service.ts';
 import { DeploymentsController } from './deployments/deployments.controller.ts';
 import { DeploymentsService } from './deployments/deployments.service.ts';
 import { ReconcileProcessor } from './deployments/reconcile.processor.ts';
 import { ReconcileQueue } from './deployments/reconcile.queue.ts';
 import { Reconciler } from './deployments/reconciler.ts';
 import { EventBus } from './events/event-bus.ts';
+import { GitProcesses } from './git/git-processes.ts';
+import { GitRepositories } from './git/git-repositories.ts';
+import { DEFAULT_GIT_LIMITS, GIT_LIMITS } from './git/limits.ts';
+import { MainPush } from './git/main-push.ts';
+import { PushHookServer } from './git/push-hook.server.ts';
+import { PushSessions } from './git/push-sessions.ts';
+import { PushedReleases } from './git/pushed-releases.ts';
+import { PushesService } from './git/pushes.service.ts';
 import { ProblemFilter } from './http/problem.filter.ts';
 import { StreamInterceptor } from './http/stream.interceptor.ts';
 import { InstancesController } from './instances/instances.controller.ts';
 import { InstancesRepository } from './instances/instances.repository.ts';
+import { LogsController } from './logs/logs.controller.ts';
+import { LogsRepository } from './logs/logs.repository.ts';
+import { LogsService } from './logs/logs.service.ts';
 import { DesiredStateService } from './nodes/desired-state.service.ts';
 import { NodeController } from './nodes/node.controller.ts';
 import { NodesService } from './nodes/nodes.service.ts';
+import { RegistryAccess } from './registry/registry-access.ts';
 import { ImagesService } from './releases/images.service.ts';
 import { ReleasesController } from './releases/releases.controller.ts';
 import { ReleasesRepository } from './releases/releases.repository.ts';
@@ -40,8 +62,11 @@ import { VolumesService } from './volumes/volumes.service.ts';
 
 const controllers = [
   AppsController,
+  BuildsController,
   DeploymentsController,
   InstancesController,
+  LogsController,
+  NodeBuildsController,
   NodeController,
   ReleasesController,
   RouterController,
@@ -55,14 +80,32 @@ const services = [
   AppsRepository,
   AppsService,
   AuthenticationService,
+  BuildLog,
+  BuildProcessor,
+  BuildQueue,
+  BuildResults,
+  BuildRunner,
+  BuildSources,
+  BuildsRepository,
+  BuildsService,
   DeploymentsService,
   DesiredStateService,
+  GitProcesses,
+  GitRepositories,
   ImagesService,
   InstancesRepository,
+  LogsRepository,
+  LogsService,
+  MainPush,
   NodesService,
+  PushHookServer,
+  PushSessions,
+  PushedReleases,
+  PushesService,
   ReconcileProcessor,
   ReconcileQueue,
   Reconciler,
+  RegistryAccess,
   ReleasesRepository,
   RolloutService,
   RouteTableService,
@@ -81,6 +124,7 @@ export class AppModule {
       providers: [
         { provide: CONFIG, useValue: config },
         { provide: LOGGER, useValue: log },
+        { provide: GIT_LIMITS, useValue: { ...DEFAULT_GIT_LIMITS } },
         { provide: PrismaService, useFactory: () => new PrismaService(config.databaseUrl) },
         { provide: EventBus, useFactory: () => new EventBus(config.redisUrl, log) },
         {

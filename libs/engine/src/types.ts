@@ -1,4 +1,13 @@
 import type { Readable } from 'node:stream';
+import type { Clock, Exec } from '#libs/host';
+import type { Logger } from '#libs/log';
+
+/** What an engine acts through. */
+export interface EngineDeps {
+  exec: Exec;
+  clock: Clock;
+  log: Logger;
+}
 
 /** What an engine needs to know of its surroundings. */
 export interface EngineConfig {
@@ -121,7 +130,10 @@ export interface Engine {
   /** Adds a layer from an uncompressed tar stream, verifying its diff id; a no-op when it is here. */
   importLayer(diffId: string, tar: Readable): Promise<void>;
   hasLayer(diffId: string): Promise<boolean>;
-  /** Removes images and layers that neither a container nor `keepDigests` needs. */
+  /**
+   * Removes images and layers that neither a container nor `keepDigests` needs. These are manifest digests (the image
+   * stays) or diff ids (that layer stays).
+   */
   prune(keepDigests: ReadonlySet<string>): Promise<{ layersRemoved: number }>;
 
   /** Makes rootfs, namespaces, network and process, stopped before its first instruction. `conflict` if the id is taken. */
@@ -141,6 +153,8 @@ export interface Engine {
 
   /** First host id of the 65,536 that belong to `ownerId`; allotted at first use and kept on disk. */
   idRange(ownerId: string): Promise<number>;
+  /** Gives the range back once the owner is gone for good, its volumes too. `conflict` while it has containers. */
+  releaseIdRange(ownerId: string): Promise<void>;
 
   /** Leaves containers running and lets go of everything that the process holds. */
   close(): Promise<void>;

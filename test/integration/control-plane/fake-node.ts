@@ -24,7 +24,7 @@ export class FakeNode {
         version: 'test',
         capacity: { memoryBytes: 8 * 2 ** 30, cpus: 2 },
         desiredVersion: this.desired?.version ?? -1,
-        instances: (this.desired?.instances ?? []).map((instance) => ({
+        instances: (this.desired?.instances ?? []).map((instance): ObservedInstance => ({
           id: instance.id,
           generation: instance.generation,
           state: 'healthy',

@@ -39,6 +39,15 @@ export class BuildLog {
       return;
     }
   }
+
+  /** Whether the build succeeded, once it has ended. Rejects with the signal's reason when aborted. */
+  async outcome(buildId: string, signal: AbortSignal): Promise<'succeeded' | 'failed'> {
+    for await (const _ of this.bus.watch(`build:${buildId}`, { everyMs: LOOK_AGAIN_MS, signal })) {
+      const build = await this.builds.find(buildId);
+      if (!build || hasEnded(build)) return build?.status === 'succeeded' ? 'succeeded' : 'failed';
+    }
+    throw signal.reason;
+  }
 }
 
 /** The lines that the limit leaves; the one at the limit says that the rest was cut. */

@@ -37,3 +37,6 @@ export const DEFAULT_GIT_LIMITS: GitLimits = {
   pushMs: 90 * 60_000,
   fetchMs: 10 * 60_000,
 };
+
+/** Injection token of the limits in force. */
+export const GIT_LIMITS = Symbol('git limits');

@@ -1,6 +1,7 @@
 /**
  * What the proc-receive hook and the control plane say to each other: one POST over a unix socket with the commands,
- * answered with newline-delimited JSON: lines for the pusher, at last the results. Types only: the hook imports it.
+ * answered with newline-delimited JSON: lines for the pusher, at last the results. The hook
+ * imports this file, so it imports nothing.
  */
 export interface PushCommand {
   old: string;

@@ -30,16 +30,7 @@ export class Turns {
       return this.#turn(key, own);
     }
     if (line.doing) onWait(line.doing);
-    await new Promise<void>((start, refuse) => {
-      const waiter = { start: () => start(), onWait };
-      line.waiters.push(waiter);
-      const leave = () => {
-        const place = line.waiters.indexOf(waiter);
-        if (place >= 0) line.waiters.splice(place, 1);
-        if (place >= 0) refuse(signal.reason);
-      };
-      signal.addEventListener('abort', leave, { once: true });
-    });
+    await waitIn(line, onWait, signal);
     return this.#turn(key, line);
   }
 
@@ -61,4 +52,20 @@ export class Turns {
       },
     };
   }
+}
+
+function waitIn(line: Line, onWait: Waiter['onWait'], signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const leave = () => {
+      line.waiters = line.waiters.filter((other) => other !== waiter);
+      reject(signal.reason);
+    };
+    const start = () => {
+      signal.removeEventListener('abort', leave);
+      resolve();
+    };
+    const waiter: Waiter = { start, onWait };
+    line.waiters.push(waiter);
+    signal.addEventListener('abort', leave, { once: true });
+  });
 }

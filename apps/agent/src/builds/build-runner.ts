@@ -1,0 +1,122 @@
+import type { Readable } from 'node:stream';
+import { type BuildResult, type DesiredBuild, nodeEndpoints } from '#libs/contract';
+import { errorMessage, PlatformError } from '#libs/errors';
+import type { Clock } from '#libs/host';
+import type { Logger } from '#libs/log';
+import type { ControlPlane } from '../control-plane/control-plane.ts';
+import type { BuildFacts } from '../plan/plan-node.ts';
+import { BuildLog } from './build-log.ts';
+
+const MAX_ERROR = 4_000;
+
+export interface BuildOutput {
+  digest: string;
+  services: Extract<BuildResult, { status: 'succeeded' }>['services'];
+  timings: Record<string, number>;
+}
+
+export interface RunBuildInput {
+  build: DesiredBuild;
+  source: Readable;
+  onLine: (line: string) => void;
+  signal: AbortSignal;
+}
+
+export interface BuildRunnerDeps {
+  controlPlane: Pick<ControlPlane, 'callUntilAnswered' | 'openBuildSource'>;
+  runBuild: (input: RunBuildInput) => Promise<BuildOutput>;
+  clock: Clock;
+  log: Logger;
+  /** A build has ended: another may start. */
+  onSettled: () => void;
+}
+
+interface Job {
+  build: DesiredBuild;
+  status: BuildFacts['status'];
+  abort: AbortController;
+  done: Promise<void>;
+}
+
+/**
+ * The builds of a node. A build belongs to the desired state: it runs while it is listed there, is cancelled when it
+ * no longer is, and after a crash of the agent it is simply started anew.
+ */
+export class BuildRunner {
+  readonly #jobs = new Map<string, Job>();
+
+  constructor(private readonly deps: BuildRunnerDeps) {}
+
+  get all(): ReadonlyMap<string, BuildFacts> {
+    return new Map([...this.#jobs].map(([id, { build, status }]) => [id, { appId: build.app.id, status }]));
+  }
+
+  /** Starts a build in the background; a no-op when it is known. */
+  start(build: DesiredBuild): void {
+    if (this.#jobs.has(build.id)) return;
+    const abort = new AbortController();
+    const done = this.#run(build, abort.signal)
+      .catch((error: unknown) => {
+        if (!abort.signal.aborted)
+          this.deps.log.error({ err: error, build: build.id }, 'a build could not be reported');
+      })
+      .finally(() => {
+        const job = this.#jobs.get(build.id);
+        if (job?.abort === abort) job.status = 'finished';
+        this.deps.onSettled();
+      });
+    this.#jobs.set(build.id, { build, status: 'running', abort, done });
+  }
+
+  /** Ends a build and forgets it; returns once nothing of it runs. */
+  async cancel(buildId: string): Promise<void> {
+    const job = this.#jobs.get(buildId);
+    if (!job) return;
+    job.abort.abort(new PlatformError('cancelled', `build ${buildId} was cancelled`));
+    await job.done;
+    this.#jobs.delete(buildId);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#jobs.keys()].map((id) => this.cancel(id)));
+  }
+
+  async #run(build: DesiredBuild, signal: AbortSignal): Promise<void> {
+    const { controlPlane, log } = this.deps;
+    const buildLog = new BuildLog(build.id, this.deps, signal);
+    log.info({ build: build.id, app: build.app.slug }, 'build started');
+    const result = await this.#build(build, (line) => buildLog.append(line), signal);
+    signal.throwIfAborted();
+    await buildLog.flush();
+    log.info({ build: build.id, app: build.app.slug, status: result.status }, 'build ended');
+    const params = { id: build.id };
+    await controlPlane.callUntilAnswered(nodeEndpoints.buildResult, { params, body: result }, signal);
+  }
+
+  async #build(
+    build: DesiredBuild,
+    onLine: (line: string) => void,
+    signal: AbortSignal,
+  ): Promise<BuildResult> {
+    const timeout = AbortSignal.timeout(build.timeoutSeconds * 1000);
+    let source: Readable | undefined;
+    try {
+      source = await this.deps.controlPlane.openBuildSource(build.id, signal);
+      // Whoever stops reading early (a limit, a bad archive) must not turn the rest of the stream into a crash.
+      source.on('error', () => {});
+      const both = AbortSignal.any([signal, timeout]);
+      return { status: 'succeeded', ...(await this.deps.runBuild({ build, source, onLine, signal: both })) };
+    } catch (error) {
+      const late = timeout.aborted && !signal.aborted;
+      const reason = late ? `the build did not end within ${build.timeoutSeconds} s` : describe(error);
+      return { status: 'failed', error: reason.slice(0, MAX_ERROR) };
+    } finally {
+      source?.destroy();
+    }
+  }
+}
+
+function describe(error: unknown): string {
+  const hint = error instanceof PlatformError ? error.hint : undefined;
+  return hint ? `${errorMessage(error)} (${hint})` : errorMessage(error);
+}

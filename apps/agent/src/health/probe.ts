@@ -1,0 +1,17 @@
+import { connect } from 'node:net';
+
+/** Resolves true once something accepts a TCP connection, false when it is refused or not answered in time. */
+export type Probe = (target: { host: string; port: number }, timeoutMs: number) => Promise<boolean>;
+
+export const tcpProbe: Probe = ({ host, port }, timeoutMs) =>
+  new Promise((resolve) => {
+    const socket = connect({ host, port });
+    const end = (accepted: boolean) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(accepted);
+    };
+    const timer = setTimeout(() => end(false), timeoutMs);
+    socket.once('connect', () => end(true));
+    socket.once('error', () => end(false));
+  });

@@ -1,0 +1,90 @@
+import { randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { createGunzip } from 'node:zlib';
+import type { Engine } from '#libs/engine';
+import { PlatformError } from '#libs/errors';
+import type { Exec } from '#libs/host';
+import { createLayer, type RegistryClient } from '#libs/oci';
+import type { AppFolder } from '../buildpack/buildpack-files.ts';
+import type { BuiltLayer } from '../buildpack/read-layers.ts';
+import { type CachedLayer, type ExportedLayer, knownExport } from '../cache/layer-cache.ts';
+import { APP_UID, type WorkFolder } from '../work-folder.ts';
+
+/** The registry that an image goes to, and its repository there. */
+export interface ImageTarget {
+  registry: Pick<RegistryClient, 'hasBlob' | 'pushBlob' | 'pushManifest'>;
+  repository: string;
+}
+
+/** Modification time in launch layers: the one that CNB's lifecycle uses, so that a layer does not depend on the commit. */
+const LAYER_MTIME = 315_532_801;
+
+/** Bytes of all layers that one build adds, unpacked. */
+export const MAX_IMAGE_BYTES = 6 * 2 ** 30;
+
+export interface ExportContext {
+  work: WorkFolder;
+  cached: readonly CachedLayer[];
+  target: ImageTarget;
+  engine: Engine;
+  exec: Exec;
+  signal?: AbortSignal;
+}
+
+/** Where in the image a launch layer's content appears: its own folder, or a place in the app. */
+export function layerPrefix(layer: { buildpack: string; name: string }, appFolders: readonly (AppFolder & { buildpack: string })[]): string {
+  const folder = appFolders.find((folder) => folder.buildpack === layer.buildpack && folder['exported-layers'].includes(layer.name));
+  return folder ? `/workspace/${folder.path}` : `/layers/${layer.buildpack}/${layer.name}`;
+}
+
+/** A launch layer in the registry and in the engine; made and sent only when it is not there as it was. */
+export async function exportLaunchLayer(context: ExportContext, layer: BuiltLayer, prefix: string): Promise<ExportedLayer & { reused: boolean }> {
+  const known = knownExport(context.cached, { ...layer, prefix });
+  const { target, signal } = context;
+  if (known && (await target.registry.hasBlob(target.repository, known.digest, signal))) return { ...known, reused: true };
+  const source = path.join(context.work.layers, layer.buildpack, layer.name);
+  const made = await exportFolder(context, { source, within: context.work.layers, prefix, mtime: LAYER_MTIME, exclude: [] });
+  return { ...made, prefix, reused: false };
+}
+
+/** The app's own folder as a layer; what other layers put into it is left out. */
+export async function exportApp(context: ExportContext, mtime: number, exclude: readonly string[]): Promise<Omit<ExportedLayer, 'prefix'>> {
+  const { workspace, root } = context.work;
+  return exportFolder(context, { source: workspace, within: root, prefix: '/workspace', mtime, exclude });
+}
+
+interface FolderExport {
+  source: string;
+  within: string;
+  prefix: string;
+  mtime: number;
+  exclude: readonly string[];
+}
+
+async function exportFolder(context: ExportContext, folder: FolderExport): Promise<Omit<ExportedLayer, 'prefix'>> {
+  const { engine, exec, target, signal } = context;
+  const { mtime, ...entry } = folder;
+  const output = path.join(context.work.blobs, `${randomUUID()}.tar.gz`);
+  const layer = await createLayer({ entries: [{ ...entry, uid: APP_UID, gid: APP_UID }], mtime, output, exec, ...(signal ? { signal } : {}) });
+  if (layer.uncompressedBytes > MAX_IMAGE_BYTES) {
+    throw new PlatformError('build_failed', `${folder.prefix} of the image has ${layer.uncompressedBytes >> 20} MiB; at most ${MAX_IMAGE_BYTES / 2 ** 20} are allowed`);
+  }
+  const { digest, diffId, sizeBytes, mediaType } = layer;
+  await Promise.all([
+    target.registry.pushBlob({ repository: target.repository, digest, sizeBytes, open: () => createReadStream(output), ...(signal ? { signal } : {}) }),
+    importInto(engine, diffId, output),
+  ]);
+  await rm(output);
+  return { digest, diffId, sizeBytes, mediaType };
+}
+
+/** The node that built is likely to run the app: it needs no pull of what it has just made. */
+async function importInto(engine: Engine, diffId: string, file: string): Promise<void> {
+  if (await engine.hasLayer(diffId)) return;
+  const compressed = createReadStream(file);
+  const gunzip = createGunzip();
+  compressed.on('error', (error) => gunzip.destroy(error));
+  await engine.importLayer(diffId, compressed.pipe(gunzip));
+}
