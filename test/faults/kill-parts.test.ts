@@ -50,24 +50,24 @@ async function kill(name: string): Promise<void> {
 
 describe('kill -9 of one part at a time, while requests flow', () => {
   it.each(['agent', 'control-plane', 'redis', 'postgres'])('%s: no request fails and the app’s process is the same', async (name) => {
-    const process = (await get('/process')).body;
+    const born = (await get('/process')).body;
     const traffic = new Traffic(platform.httpPort, HOST);
     await kill(name);
     await traffic.stop();
     expect(traffic.failures).toEqual([]);
     expect(traffic.total).toBeGreaterThan(20);
-    expect((await get('/process')).body).toBe(process);
+    expect((await get('/process')).body).toBe(born);
   });
 
   it('router: new connections wait for the next one; only requests in flight are cut', async () => {
-    const process = (await get('/process')).body;
+    const born = (await get('/process')).body;
     const lanes = 4;
     const traffic = new Traffic(platform.httpPort, HOST, lanes);
     await kill('router');
     await vi.waitFor(async () => expect((await get()).status).toBe(200));
     await traffic.stop();
     expect(traffic.failures.length).toBeLessThanOrEqual(lanes);
-    expect((await get('/process')).body).toBe(process);
+    expect((await get('/process')).body).toBe(born);
   });
 
   it('after all of that a push still works', async () => {
@@ -108,11 +108,11 @@ describe('a second platform on the same machine', () => {
 
 describe('kill -9 of the supervisor', () => {
   it('leaves the app running, and the next up takes it over', async () => {
-    const process_ = (await get('/process')).body;
+    const born = (await get('/process')).body;
     const { stdout } = await platform.cli(['status', '--data', platform.dataDir, '--json']);
     const { pid } = JSON.parse(stdout) as { pid: number };
     process.kill(pid, 'SIGKILL');
     platform = await startPlatform({ dataDir: platform.dataDir, httpPort: platform.httpPort, apiPort: platform.apiPort });
-    await vi.waitFor(async () => expect((await get('/process')).body).toBe(process_), 30_000);
+    await vi.waitFor(async () => expect((await get('/process')).body).toBe(born), 30_000);
   });
 });

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PlatformError } from '#libs/errors';
 import { systemClock } from '#libs/host';
@@ -245,7 +246,7 @@ describe('an agent that starts again', () => {
     await controlPlane.down();
     await rm(path.join(folder, 'agent', 'desired.json'));
     await startAgent();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    for (let turn = 0; turn < 50; turn += 1) await setImmediate();
     expect(engine.calls).toEqual([]);
     expect(engine.get(containerOf(instance))?.status).toBe('running');
   });
@@ -255,9 +256,9 @@ describe('a build', () => {
   it('runs from its source, streams its log and reports its result', async () => {
     const build = desiredBuild();
     controlPlane.buildSources.set(build.id, Buffer.from('the source'));
-    await startAgent(async ({ source, onLine }) => {
+    await startAgent(async ({ openSource, onLine }) => {
       const chunks: Buffer[] = [];
-      for await (const chunk of source) chunks.push(Buffer.from(chunk));
+      for await (const chunk of await openSource()) chunks.push(Buffer.from(chunk));
       for (let n = 0; n < 2_500; n += 1) onLine(`line ${n}`);
       onLine(Buffer.concat(chunks).toString());
       return { digest: DIGEST, services: [{ name: 'web', argv: ['node'] }], timings: { build: 5 } };

@@ -1,6 +1,7 @@
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import type { DesiredState, ObservedState } from '#libs/contract';
 import type { Engine } from '#libs/engine';
+import { errorMessage, PlatformError } from '#libs/errors';
 import type { Clock } from '#libs/host';
 import type { Logger } from '#libs/log';
 import { BuildRunner, type BuildRunnerDeps } from './builds/build-runner.ts';
@@ -253,7 +254,9 @@ export class Agent {
   }
 
   #stepFailed(step: Step, error: unknown): void {
-    this.deps.log.warn({ err: error, step: step.kind, key: step.key }, 'a step failed; it is tried again');
+    const known = error instanceof PlatformError && error.code !== 'internal';
+    const cause = known ? { reason: errorMessage(error) } : { err: error };
+    this.deps.log.warn({ ...cause, step: step.kind, key: step.key }, 'a step failed; it is tried again');
   }
 
   #pruneWhenDue({ now, desired }: NodeFacts): void {

@@ -39,6 +39,7 @@ async function start(config: AgentConfig): Promise<void> {
   endInOrder(async (reason) => {
     log.info({ reason }, 'agent ends; instances keep running');
     await stopDockerApi?.();
+    builder.close();
     await agent.close();
     await engine.close();
   });

@@ -116,14 +116,14 @@ test.each([
   expect(JSON.parse(stdout)).toBeTypeOf('object');
 });
 
-test('an empty list says on stderr what to do, and is [] as JSON', async () => {
+test('an empty list says on stderr what to do, and no items as JSON', async () => {
   fake.on(userEndpoints.listApps, () => ({ items: [] }));
   expect(await cli.run(['apps'])).toMatchObject({
     code: 0,
     stdout: '',
     stderr: expect.stringContaining('apps create'),
   });
-  expect(await cli.run(['apps', '--json'])).toEqual({ code: 0, stdout: '[]\n', stderr: '' });
+  expect(await cli.run(['apps', '--json'])).toEqual({ code: 0, stdout: '{\n  "items": []\n}\n', stderr: '' });
 });
 
 test('a new token is alone on stdout', async () => {

@@ -120,7 +120,7 @@ describe('gantry login', () => {
 describe('which platform', () => {
   test('GANTRY_URL and GANTRY_TOKEN need no login', async () => {
     const env = { GANTRY_URL: fake.url, GANTRY_TOKEN: fake.token };
-    expect((await cli.run(['apps', 'list', '--json'], { env })).stdout).toBe('[]\n');
+    expect(JSON.parse((await cli.run(['apps', 'list', '--json'], { env })).stdout)).toEqual({ items: [] });
   });
 
   test('GANTRY_TOKEN alone does not say for which', async () => {

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { isSystemError } from '#libs/errors';
+import { isSystemError, PlatformError } from '#libs/errors';
 import { systemClock, systemExec } from '#libs/host';
 import { loadConfig } from './config.ts';
 import { findInstallation } from './installation.ts';
@@ -27,7 +27,13 @@ const exitCode = await runCli(process.argv.slice(2), {
   installation: findInstallation(fileURLToPath(import.meta.url)),
   cwd: process.cwd(),
   signal: interrupt.signal,
-  become: (file, args) => process.execve?.(file, [file, ...args]),
+  become,
 });
 // idle connections must not keep the process; what was written to stdout is out, since such writes are synchronous
 process.exit(exitCode);
+
+function become(file: string, args: readonly string[]): never {
+  if (!process.execve)
+    throw new PlatformError('unsupported', `Node.js ${process.version} cannot become another program`);
+  return process.execve(file, [file, ...args]);
+}

@@ -55,7 +55,7 @@ test('exit codes and output reach the shell', async () => {
   expect(JSON.parse(version?.stdout ?? '')).toMatchObject({
     version: expect.stringMatching(/^\d+\.\d+\.\d+/),
   });
-  expect(apps).toEqual({ code: 0, stdout: '[]\n', stderr: '' });
+  expect(apps).toEqual({ code: 0, stdout: '{\n  "items": []\n}\n', stderr: '' });
   expect(ps).toMatchObject({ code: 2, stdout: '' });
   expect(unknown).toMatchObject({ code: 2, stdout: '' });
   expect(JSON.parse(unknown?.stderr ?? '')).toEqual({

@@ -35,8 +35,9 @@ const INTRODUCTION = `# The command line
 - **Which app**: \`--app NAME\`, else the one of the git remote \`platform\` of the folder.
 - **Which platform on this machine** (\`up\`, \`down\`, \`status\`, \`login\`): \`--data DIR\`, else \`GANTRY_DATA\`, else
   \`/var/lib/gantry\`.
-- **\`--json\`** prints one JSON document on stdout; \`logs\` and \`builds log\` print one a line. Times are RFC 3339. An error
-  is \`{"error":{"code","message","hint"}}\` on stderr, with \`details\` where there are any.
+- **\`--json\`** prints one JSON document on stdout, as the API answers it: a list is \`{"items": […]}\`. \`logs\` and
+  \`builds log\` print one document a line. Times are RFC 3339. An error is \`{"error":{"code","message","hint"}}\` on
+  stderr, with \`details\` where there are any.
 - Results go to stdout; progress, warnings and errors to stderr. Colours and spinners appear on terminals only;
   \`NO_COLOR\` turns colours off, \`FORCE_COLOR\` on.
 - \`deploy\`, \`rollback\`, \`config set\`, \`config unset\`, \`volumes create\` and \`scale\` follow what they set off until it

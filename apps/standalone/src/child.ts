@@ -33,7 +33,7 @@ export interface ChildSpec {
   firstAttempts: number;
 }
 
-export type ChildState = 'stopped' | 'starting' | 'ready' | 'backoff' | 'stopping';
+export type ChildState = 'stopped' | 'starting' | 'up' | 'backoff' | 'stopping';
 
 export interface ChildStatus {
   name: string;
@@ -210,7 +210,7 @@ export class Child {
       if (this.#spec.ready === 'message') await readyMessage(child, over);
       else await this.#spec.ready(over);
       if (over.aborted || this.#stopped.signal.aborted) return;
-      this.#state = 'ready';
+      this.#state = 'up';
       onReady();
     } catch (error) {
       if (!over.aborted) {

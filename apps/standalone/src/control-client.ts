@@ -18,7 +18,12 @@ export async function askStatus(socket: string): Promise<StatusReport | undefine
     if (text.length > MAX_REPORT_BYTES)
       throw new PlatformError('too_large', `the status from ${socket} has no end`);
   }
-  return StatusReport.parse(JSON.parse(text));
+  const report = StatusReport.safeParse(JSON.parse(text));
+  if (report.success) return report.data;
+  throw new PlatformError('unsupported', `the platform at ${socket} was started by another version of Gantry`, {
+    cause: report.error,
+    hint: 'Start it anew with this version: `gantry down`, then `gantry up`.',
+  });
 }
 
 /** Tells the `up` behind this socket to stop everything, and follows it to the end; false when none runs. */

@@ -85,7 +85,7 @@ export class Platform {
     const { layout, options, clock, progress } = this.#deps;
     const addresses = addressesOf(options);
     const children = [...this.#children.values()].map((child) => child.status());
-    const isWhole = children.every((child) => child.state === 'ready');
+    const isWhole = children.every((child) => child.state === 'up');
     return {
       state: this.#state === 'ready' && !isWhole ? 'degraded' : this.#state,
       pid: process.pid,

@@ -13,7 +13,7 @@ export const StatusReport = z.object({
   children: z.array(
     z.object({
       name: z.string(),
-      state: z.enum(['stopped', 'starting', 'ready', 'backoff', 'stopping']),
+      state: z.enum(['stopped', 'starting', 'up', 'backoff', 'stopping']),
       pid: z.number().int().nullable(),
       restarts: z.number().int(),
       uptimeMs: z.number(),

@@ -44,30 +44,41 @@ provide_runtime() {
   if [[ ${plan[node_range_is_default]} == true ]]; then
     detail "No engines.node in package.json: Node.js ${plan[node_range]}"
   fi
-  if grep -qsx "version = \"$version:$node_version\"" "$metadata" && [[ -x $layer/bin/node ]]; then
+  # The build image's own Node.js is in the registry as a layer already: saying so is all there is to do.
+  local provided=false
+  [[ $(node_at_build) != "$node_version" ]] || provided=true
+
+  if [[ -x $layer/bin/node ]] && grep -qsx "version = \"$node_version\"" "$metadata" && grep -qsx "provided = $provided" "$metadata"; then
     detail "Node.js $node_version (cached)"
   else
     detail "Installing Node.js $node_version"
     rm -rf "$layer" "$metadata"
-    mkdir -p "$layer/bin" "$layer/lib/node_modules"
-    if [[ $(/opt/node/bin/node --version) == "v$node_version" ]]; then
-      cp /opt/node/bin/node "$layer/bin/node"
+    mkdir -p "$layer/bin" "$layer/env.launch"
+    if [[ $provided == true ]]; then
+      ln -s /opt/node/bin/node /opt/node/bin/npm /opt/node/bin/npx "$layer/bin/"
     else
-      local unpacked
-      unpacked=$(mktemp -d)
-      (cd "$unpacked" && npm pack --silent --ignore-scripts "$(node_package)@$node_version" > name) ||
-        fail "Cannot fetch Node.js $node_version from the npm registry."
-      tar --extract --gzip --file="$unpacked/$(tail -n 1 "$unpacked/name")" --directory="$unpacked" package/bin/node
-      mv "$unpacked/package/bin/node" "$layer/bin/node"
-      rm -rf "$unpacked"
+      fetch_node "$layer"
     fi
-    cp -r /opt/node/lib/node_modules/npm "$layer/lib/node_modules/npm"
-    ln -s ../lib/node_modules/npm/bin/npm-cli.js "$layer/bin/npm"
-    ln -s ../lib/node_modules/npm/bin/npx-cli.js "$layer/bin/npx"
-    mkdir -p "$layer/env.launch"
     printf production > "$layer/env.launch/NODE_ENV.default"
     printf /workspace/node_modules/.bin > "$layer/env.launch/PATH.append"
     printf : > "$layer/env.launch/PATH.delim"
   fi
-  printf '[types]\nlaunch = true\ncache = true\n\n[metadata]\nversion = "%s"\n' "$version:$node_version" > "$metadata"
+  printf '[types]\nlaunch = true\ncache = true\n\n[metadata]\nversion = "%s"\nprovided = %s\n' "$node_version" "$provided" > "$metadata"
+}
+
+# Without starting it, which would take longer than all else here.
+node_at_build() { cat /opt/node/version; }
+
+fetch_node() { # layer
+  local unpacked
+  unpacked=$(mktemp -d)
+  (cd "$unpacked" && npm pack --silent --ignore-scripts "$(node_package)@$node_version" > name) ||
+    fail "Cannot fetch Node.js $node_version from the npm registry."
+  tar --extract --gzip --file="$unpacked/$(tail -n 1 "$unpacked/name")" --directory="$unpacked" package/bin/node
+  mv "$unpacked/package/bin/node" "$1/bin/node"
+  rm -rf "$unpacked"
+  mkdir -p "$1/lib/node_modules"
+  cp -r /opt/node/lib/node_modules/npm "$1/lib/node_modules/npm"
+  ln -s ../lib/node_modules/npm/bin/npm-cli.js "$1/bin/npm"
+  ln -s ../lib/node_modules/npm/bin/npx-cli.js "$1/bin/npx"
 }

@@ -234,6 +234,7 @@ class Build {
       engine,
       exec,
       runBase: bases.run,
+      buildBase: bases.build,
       group: members,
       layers,
       services,

@@ -5,7 +5,11 @@ import { text } from 'node:stream/consumers';
 import { NODE_TOKEN } from '../../../apps/agent/src/testing/fake-control-plane.ts';
 
 const SOURCE = path.resolve(import.meta.dirname, '../../../apps/agent/src');
-const FROM_SOURCE = ['--experimental-transform-types', '--disable-warning=ExperimentalWarning', '--conditions=source'];
+const FROM_SOURCE = [
+  '--experimental-transform-types',
+  '--disable-warning=ExperimentalWarning',
+  '--conditions=source',
+];
 
 export interface AgentSurroundings {
   dataDir: string;
@@ -22,7 +26,9 @@ export class AgentProcess {
   static async start(surroundings: AgentSurroundings): Promise<AgentProcess> {
     const child = run('main.ts', surroundings);
     const said = text(child.stderr ?? process.stdin);
-    const ended = once(child, 'close').then(async () => Promise.reject(new Error(`the agent ended: ${await said}`)));
+    const ended = once(child, 'close').then(async () =>
+      Promise.reject(new Error(`the agent ended: ${await said}`)),
+    );
     ended.catch(() => {});
     await Promise.race([once(child, 'message'), ended]);
     return new AgentProcess(child);
@@ -47,7 +53,9 @@ export class AgentProcess {
 }
 
 /** Runs the teardown to its end. */
-export async function runTeardown(surroundings: AgentSurroundings): Promise<{ code: number | null; output: string }> {
+export async function runTeardown(
+  surroundings: AgentSurroundings,
+): Promise<{ code: number | null; output: string }> {
   const child = run('teardown.ts', surroundings);
   const streams = Promise.all([text(child.stdout ?? process.stdin), text(child.stderr ?? process.stdin)]);
   await once(child, 'close');

@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { DesiredInstance } from '#libs/contract';
 import { listKernelObjects } from '#libs/engine';
 import { randomText, systemExec } from '#libs/host';
-import { desiredInstance, makeId } from '../../../apps/agent/src/testing/desired.ts';
+import { desiredBuild, desiredInstance, makeId } from '../../../apps/agent/src/testing/desired.ts';
 import { FakeControlPlane } from '../../../apps/agent/src/testing/fake-control-plane.ts';
 import { deps } from '../engine/engine-fixture.ts';
 import { AgentProcess, type AgentSurroundings, runTeardown } from './agent-process.ts';
@@ -80,6 +80,18 @@ async function untilLine(instance: DesiredInstance, line: string): Promise<void>
   await controlPlane.until(() => linesOf(instance).includes(line) || undefined, 30_000);
 }
 
+async function docker(...args: string[]): Promise<string> {
+  return (await systemExec.run('docker', ['-H', `unix://${surroundings.dockerSocket}`, ...args])).stdout;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 async function get(address: { host: string; port: number } | null): Promise<string> {
   const socket = connect(address ?? { host: '', port: 0 });
   await once(socket, 'connect');
@@ -95,7 +107,13 @@ it('runs what listens until it is no longer desired, and then lets it end in pea
   controlPlane.want({ instances: [] });
   await controlPlane.until(() => controlPlane.observed.at(-1)?.instances.length === 0 || undefined);
   await untilLine(instance, '* Process exited with status 0');
-  const lines = ['* Process started', 'up 8080', '* Stopping process', 'bye', '* Process exited with status 0'];
+  const lines = [
+    '* Process started',
+    'up 8080',
+    '* Stopping process',
+    'bye',
+    '* Process exited with status 0',
+  ];
   expect(linesOf(instance)).toEqual(lines);
 });
 
@@ -112,22 +130,35 @@ it('backs off from what crashes, and has sent its last lines before it says so',
     message: 'Process exited with status 7',
   });
   expect(lines).toHaveLength(12);
-  expect(lines.slice(-4).sort()).toEqual(['* Process exited with status 7', '* Process started', 'one', 'two']);
+  expect(lines.slice(-4).sort()).toEqual([
+    '* Process exited with status 7',
+    '* Process started',
+    'one',
+    'two',
+  ]);
   expect(lines.at(-1)).toBe('* Process exited with status 7');
 });
 
 it('says so when memory ran out', async () => {
   const hog = `const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1));`;
   const resources = { memoryBytes: 64 << 20, cpus: 1, pids: 64 };
-  const instance = instanceOf(['node', '-e', hog], { health: { kind: 'none', startTimeoutSeconds: 30 }, resources });
+  const instance = instanceOf(['node', '-e', hog], {
+    health: { kind: 'none', startTimeoutSeconds: 30 },
+    resources,
+  });
   controlPlane.want({ instances: [instance] });
-  const ended = await controlPlane.until(() => controlPlane.instance(instance.id)?.lastExit ?? undefined, 30_000);
+  const ended = await controlPlane.until(
+    () => controlPlane.instance(instance.id)?.lastExit ?? undefined,
+    30_000,
+  );
   expect(ended).toMatchObject({ oomKilled: true });
   await untilLine(instance, '* Killed: out of memory');
 });
 
 it('ends what never listens at its time limit', async () => {
-  const instance = instanceOf(['/bin/sh', '-c', 'sleep 100'], { health: { kind: 'tcp', startTimeoutSeconds: 1 } });
+  const instance = instanceOf(['/bin/sh', '-c', 'sleep 100'], {
+    health: { kind: 'tcp', startTimeoutSeconds: 1 },
+  });
   controlPlane.want({ instances: [instance] });
   await untilLine(instance, '* did not listen on $PORT (8080) within 1 s');
   await controlPlane.until(() => (controlPlane.instance(instance.id)?.restarts ?? 0) > 0 || undefined);
@@ -143,33 +174,43 @@ it('says what could not be started', async () => {
   expect(failed.message).toMatch(/no such file|not found|status 127/i);
 });
 
-it.each(['SIGKILL', 'SIGTERM'] as const)('leaves instances alone when it ends by %s, and finds them again', async (signal) => {
-  const instance = server();
-  controlPlane.want({ instances: [instance] });
-  const before = await controlPlane.untilState(instance.id, 'healthy', 60_000);
-  await agent.end(signal);
-  expect(await get(before.address)).toBe('web');
-  controlPlane.observed.length = 0;
-  agent = await AgentProcess.start(surroundings);
-  const after = await controlPlane.untilState(instance.id, 'healthy', 30_000);
-  expect(after).toEqual(before);
-  const states = controlPlane.observed.flatMap((report) => report.instances.map((one) => one.state));
-  expect(new Set(states)).toEqual(new Set(['healthy']));
-});
+it.each(['SIGKILL', 'SIGTERM'] as const)(
+  'leaves instances alone when it ends by %s, and finds them again',
+  async (signal) => {
+    const instance = server();
+    controlPlane.want({ instances: [instance] });
+    const before = await controlPlane.untilState(instance.id, 'healthy', 60_000);
+    await agent.end(signal);
+    expect(await get(before.address)).toBe('web');
+    controlPlane.observed.length = 0;
+    agent = await AgentProcess.start(surroundings);
+    const after = await controlPlane.untilState(instance.id, 'healthy', 30_000);
+    expect(after).toEqual(before);
+    const states = controlPlane.observed.flatMap((report) => report.instances.map((one) => one.state));
+    expect(new Set(states)).toEqual(new Set(['healthy']));
+  },
+);
 
 it('counts what ended while it was away, with its last lines, and starts it again without the control plane', async () => {
   const instance = shell('echo begin; sleep 3; echo end; exit 4');
   controlPlane.want({ instances: [instance] });
   await untilLine(instance, 'begin');
+  const name = `hello.web.${instance.id}_0_1`;
+  const pid = Number(await docker('inspect', '--format', '{{.State.Pid}}', name));
   await agent.end('SIGKILL');
   await controlPlane.down();
-  await new Promise((resolve) => setTimeout(resolve, 3_500)); // the process ends by itself, which nobody can announce
+  await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
   agent = await AgentProcess.start(surroundings);
   await controlPlane.up();
-  await controlPlane.until(() => (controlPlane.instance(instance.id)?.restarts ?? 0) > 0 || undefined, 30_000);
+  await controlPlane.until(
+    () => (controlPlane.instance(instance.id)?.restarts ?? 0) > 0 || undefined,
+    30_000,
+  );
   expect(controlPlane.instance(instance.id)?.lastExit?.code).toBe(4);
   await untilLine(instance, '* Process exited with status 4');
-  expect(linesOf(instance).filter((line) => line === 'begin').length).toBeGreaterThanOrEqual(2);
+  await controlPlane.until(
+    () => linesOf(instance).filter((line) => line === 'begin').length > 1 || undefined,
+  );
   expect(linesOf(instance)).toContain('end');
 });
 
@@ -192,16 +233,31 @@ it('keeps a volume across instances, writable for the app, until it is dropped',
   await expect.poll(() => readdir(on), { timeout: 20_000 }).not.toContain(volume.id);
 });
 
+it('builds what is desired, and says what is wrong with a source that it cannot build', async () => {
+  const build = desiredBuild({
+    resources: { memoryBytes: 1 << 30, cpus: 2, pids: 1024 },
+    timeoutSeconds: 120,
+  });
+  controlPlane.buildSources.set(build.id, Buffer.alloc(1_024)); // a tar of nothing
+  controlPlane.want({ builds: [build] });
+  const result = await controlPlane.until(() => controlPlane.buildResults.get(build.id), 170_000);
+  controlPlane.want({ builds: [] });
+  expect(result.status).toBe('failed');
+  expect(JSON.stringify([result, controlPlane.buildLogs.get(build.id)])).toContain('package.json');
+}, 180_000);
+
 it('shows its containers to the docker CLI, on a socket for root only', async () => {
   const instance = server();
   controlPlane.want({ instances: [instance] });
   await controlPlane.untilState(instance.id, 'healthy', 60_000);
   expect((await stat(surroundings.dockerSocket)).mode & 0o777).toBe(0o600);
-  const docker = async (...args: string[]) =>
-    (await systemExec.run('docker', ['-H', `unix://${surroundings.dockerSocket}`, ...args])).stdout;
-  const [id, name, state] = (await docker('ps', '--no-trunc', '--format', '{{.ID}} {{.Names}} {{.State}}')).trim().split(' ');
+  const [id, name, state] = (await docker('ps', '--no-trunc', '--format', '{{.ID}} {{.Names}} {{.State}}'))
+    .trim()
+    .split(' ');
   expect([name, state]).toEqual([`hello.web.${instance.id}_0_1`, 'running']);
-  expect(await docker('inspect', '--format', '{{.State.Running}} {{.Config.User}}', id ?? '')).toBe('true 1000:1000\n');
+  expect(await docker('inspect', '--format', '{{.State.Running}} {{.Config.User}}', id ?? '')).toBe(
+    'true 1000:1000\n',
+  );
   expect(await docker('version', '--format', '{{.Server.APIVersion}}')).toBe('1.41\n');
 });
 
@@ -216,8 +272,10 @@ it('is taken down without a trace, and comes back as desired though the control 
   expect(await listKernelObjects(surroundings.installationId, deps)).toEqual([]);
   await controlPlane.down();
   agent = await AgentProcess.start(surroundings);
-  const docker = ['-H', `unix://${surroundings.dockerSocket}`, 'ps', '--format', '{{.State}}'];
-  await expect.poll(async () => (await systemExec.run('docker', docker)).stdout, { timeout: 20_000 }).toBe('running\n');
+  await expect.poll(() => docker('ps', '--format', '{{.State}}'), { timeout: 20_000 }).toBe('running\n');
   await controlPlane.up();
-  expect(await controlPlane.untilState(instance.id, 'healthy', 30_000)).toMatchObject({ restarts: 0, lastExit: null });
+  expect(await controlPlane.untilState(instance.id, 'healthy', 30_000)).toMatchObject({
+    restarts: 0,
+    lastExit: null,
+  });
 });

@@ -31,10 +31,15 @@ export async function makeTestImage(folder: string): Promise<TestImage> {
   const tar = path.join(folder, 'node.tar');
   await systemExec.run('tar', ['--numeric-owner', '--owner=0', '--group=0', '-cf', tar, '-C', tree, '.']);
   await rm(tree, { recursive: true });
-  const nodeDiffId = `sha256:${createHash('sha256').update(await readFile(tar)).digest('hex')}`;
+  const nodeDiffId = `sha256:${createHash('sha256')
+    .update(await readFile(tar))
+    .digest('hex')}`;
   const blobs = new Map<string, Blob>();
   const layers = [];
-  for (const [diffId, file] of [[base.diffId, base.tar], [nodeDiffId, tar]] as const) {
+  for (const [diffId, file] of [
+    [base.diffId, base.tar],
+    [nodeDiffId, tar],
+  ] as const) {
     const size = (await stat(file)).size;
     blobs.set(diffId, { type: TAR, file, size });
     layers.push({ digest: diffId, diffId, sizeBytes: size, mediaType: TAR });

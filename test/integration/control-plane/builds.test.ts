@@ -35,7 +35,8 @@ const prisma = () => plane.app.get(PrismaService);
 const params = (number: number) => ({ app: app.slug, number });
 const show = (number: number) => plane.user.call(userEndpoints.showBuild, { params: params(number) });
 const stored = () => readdir(path.join(plane.services.folder, 'data/builds'));
-const report = (id: string, body: typeof SUCCEEDED = SUCCEEDED) => plane.node.call(nodeEndpoints.buildResult, { params: { id }, body });
+const report = (id: string, body: typeof SUCCEEDED = SUCCEEDED) =>
+  plane.node.call(nodeEndpoints.buildResult, { params: { id }, body });
 const say = (id: string, offset: number, lines: string[]) =>
   plane.node.call(nodeEndpoints.buildLog, { params: { id }, body: { offset, lines } });
 const desired = (id: string) => node.desired?.builds.find((build) => build.id === id);
@@ -43,16 +44,20 @@ const assigned = (id: string) => vi.waitFor(() => expect(desired(id)).toBeDefine
 
 function accept(archive: Readable = Readable.from([Buffer.from('tar')])) {
   const commit = 'c'.repeat(40);
-  return plane.app.get(BuildsService).accept({ app, commit, sourceDateEpoch: 5, createdBy: 'usr_test', archive });
+  return plane.app
+    .get(BuildsService)
+    .accept({ app, commit, sourceDateEpoch: 5, createdBy: 'usr_test', archive });
 }
 
 async function log(number: number): Promise<ProgressEvent[]> {
   const events: ProgressEvent[] = [];
-  for await (const event of plane.user.stream(userEndpoints.buildLog, { params: params(number) })) events.push(event);
+  for await (const event of plane.user.stream(userEndpoints.buildLog, { params: params(number) }))
+    events.push(event);
   return events;
 }
 
-const source = (id: string, token: string) => fetch(plane.url + buildSourcePath(id), { headers: { authorization: `Bearer ${token}` } });
+const source = (id: string, token: string) =>
+  fetch(plane.url + buildSourcePath(id), { headers: { authorization: `Bearer ${token}` } });
 
 describe('builds', () => {
   it('are given to a node, one of an app at a time, and end with its report', async () => {
@@ -60,7 +65,12 @@ describe('builds', () => {
     const second = await accept();
     expect([first.number, second.number]).toEqual([1, 2]);
     await assigned(first.id);
-    expect(desired(first.id)).toMatchObject({ app: { slug: app.slug }, number: 1, sourceDateEpoch: 5, repository: `${app.id}/app` });
+    expect(desired(first.id)).toMatchObject({
+      app: { slug: app.slug },
+      number: 1,
+      sourceDateEpoch: 5,
+      repository: `${app.id}/app`,
+    });
     expect(await show(1)).toMatchObject({ status: 'running', finishedAt: null });
     expect(await show(2)).toMatchObject({ status: 'queued', startedAt: null });
     expect(await (await source(first.id, plane.tokens.node)).text()).toBe('tar');
@@ -68,7 +78,11 @@ describe('builds', () => {
     await report(first.id); // agents repeat
     await assigned(second.id);
     expect(desired(first.id)).toBeUndefined();
-    expect(await show(1)).toMatchObject({ status: 'succeeded', image: `${app.id}/app@${DIGEST}`, error: null });
+    expect(await show(1)).toMatchObject({
+      status: 'succeeded',
+      image: `${app.id}/app@${DIGEST}`,
+      error: null,
+    });
     expect(await stored()).toEqual([`${second.id}.tar`]);
     await report(second.id, { status: 'failed', error: 'no\0pe' });
     await report(second.id); // too late: it has ended
@@ -86,7 +100,12 @@ describe('builds', () => {
     await say(id, 0, ['one', 'two']);
     await say(id, 2, ['three\0']);
     await report(id, { status: 'failed', error: 'it broke' });
-    expect((await following).map(({ text, status }) => status ?? text)).toEqual(['one', 'two', 'three\uFFFD', 'failed']);
+    expect((await following).map(({ text, status }) => status ?? text)).toEqual([
+      'one',
+      'two',
+      'three\uFFFD',
+      'failed',
+    ]);
     expect((await log(1)).at(-1)).toMatchObject({ text: 'Build #1 failed: it broke', status: 'failed' });
     await say(id, 3, ['late']);
     expect(await log(1)).toHaveLength(4);
@@ -98,18 +117,28 @@ describe('builds', () => {
     await say(id, MAX_LOG_LINES - 1, ['last', 'more']);
     await say(id, MAX_LOG_LINES + 1, ['and more']);
     await report(id);
-    expect((await log(1)).map((event) => event.text)).toEqual(['last', expect.stringContaining('The rest of this log was cut'), undefined]);
+    expect((await log(1)).map((event) => event.text)).toEqual([
+      'last',
+      expect.stringContaining('The rest of this log was cut'),
+      undefined,
+    ]);
   });
 
   it('are nobody else’s: not of another node, not of another organization', async () => {
     const { id } = await accept();
     await assigned(id);
     const secret = 'other-node-'.padEnd(40, 'x');
-    const other = await prisma().node.create({ data: { id: newId('node'), name: 'other', tokenHash: hashToken(secret) } });
+    const other = await prisma().node.create({
+      data: { id: newId('node'), name: 'other', tokenHash: hashToken(secret) },
+    });
     const stranger = new Client({ url: plane.url, token: secret });
     const refused = { code: 'not_found' };
-    await expect(stranger.call(nodeEndpoints.buildLog, { params: { id }, body: { offset: 0, lines: ['x'] } })).rejects.toMatchObject(refused);
-    await expect(stranger.call(nodeEndpoints.buildResult, { params: { id }, body: SUCCEEDED })).rejects.toMatchObject(refused);
+    await expect(
+      stranger.call(nodeEndpoints.buildLog, { params: { id }, body: { offset: 0, lines: ['x'] } }),
+    ).rejects.toMatchObject(refused);
+    await expect(
+      stranger.call(nodeEndpoints.buildResult, { params: { id }, body: SUCCEEDED }),
+    ).rejects.toMatchObject(refused);
     expect((await source(id, secret)).status).toBe(404);
     expect((await source(id, plane.tokens.admin)).status).toBe(403);
     expect((await source(id, 'nobody')).status).toBe(401);
@@ -127,20 +156,32 @@ describe('builds', () => {
     };
     await expect(accept(Readable.from(broken(), { objectMode: false }))).rejects.toThrow('git ended');
     expect(await stored()).toEqual([]);
-    expect((await plane.user.call(userEndpoints.listBuilds, { params: { app: app.slug } })).items).toEqual([]);
+    expect((await plane.user.call(userEndpoints.listBuilds, { params: { app: app.slug } })).items).toEqual(
+      [],
+    );
   });
 
   it('go on after a restart: running ones are attached to, waiting ones start, lost sources are swept', async () => {
     const first = await accept();
     const second = await accept();
     await assigned(first.id);
-    await prisma().build.update({ where: { id: first.id }, data: { startedAt: new Date(Date.now() - 3_600_000) } });
+    await prisma().build.update({
+      where: { id: first.id },
+      data: { startedAt: new Date(Date.now() - 3_600_000) },
+    });
     await plane.app.get(BuildSources).store(newId('build'), Readable.from([Buffer.from('orphan')]));
     await plane.restart();
     // The first one's time was over while nobody looked: it fails, and the second one's turn comes.
-    await vi.waitFor(async () => expect(await show(1)).toMatchObject({ status: 'failed', error: expect.stringContaining('timed out') }), {
-      timeout: 20_000,
-    });
+    await vi.waitFor(
+      async () =>
+        expect(await show(1)).toMatchObject({
+          status: 'failed',
+          error: expect.stringContaining('timed out'),
+        }),
+      {
+        timeout: 20_000,
+      },
+    );
     await assigned(second.id);
     expect(await stored()).toEqual([`${second.id}.tar`]);
     await report(second.id);

@@ -1,4 +1,10 @@
-import { buildSourcePath, type BuildResult, type Client, type DesiredBuild, nodeEndpoints } from '#libs/contract';
+import {
+  type BuildResult,
+  buildSourcePath,
+  type Client,
+  type DesiredBuild,
+  nodeEndpoints,
+} from '#libs/contract';
 import type { FakeNode } from './fake-node.ts';
 
 export interface FakeBuild {
@@ -57,7 +63,9 @@ export class FakeBuilder {
   }
 
   async #build(desired: DesiredBuild): Promise<void> {
-    const response = await fetch(this.url + buildSourcePath(desired.id), { headers: { authorization: `Bearer ${this.token}` } });
+    const response = await fetch(this.url + buildSourcePath(desired.id), {
+      headers: { authorization: `Bearer ${this.token}` },
+    });
     const source = Buffer.from(await response.arrayBuffer());
     let offset = 0;
     const params = { id: desired.id };

@@ -4,8 +4,8 @@ import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { userEndpoints } from '#libs/contract';
 import { systemExec } from '#libs/host';
-import { newId, PrismaService } from '../../../apps/control-plane/src/database/prisma.service.ts';
 import { hashToken } from '../../../apps/control-plane/src/auth/authentication.service.ts';
+import { newId, PrismaService } from '../../../apps/control-plane/src/database/prisma.service.ts';
 import { GIT_LIMITS, type GitLimits } from '../../../apps/control-plane/src/git/limits.ts';
 import { startControlPlane, type TestControlPlane } from './control-plane.ts';
 import { FakeBuilder, SUCCEEDED } from './fake-builder.ts';
@@ -40,7 +40,8 @@ afterEach(async () => {
   await git.remove();
 });
 
-const remote = (token = plane.tokens.admin, name = slug) => `${plane.url.replace('//', `//x:${token}@`)}/git/${name}.git`;
+const remote = (token = plane.tokens.admin, name = slug) =>
+  `${plane.url.replace('//', `//x:${token}@`)}/git/${name}.git`;
 const push = (...refs: string[]) => git.run('push', 'platform', ...(refs.length ? refs : ['main']));
 const builds = async () => (await plane.user.call(userEndpoints.listBuilds, { params: { app: slug } })).items;
 const remoteMain = async () => (await git.ok('ls-remote', 'platform', 'refs/heads/main')).slice(0, 40);
@@ -56,7 +57,8 @@ function gate() {
   return resolve;
 }
 
-const started = (count = 1) => vi.waitFor(() => expect(builder.builds).toHaveLength(count), { timeout: 10_000 });
+const started = (count = 1) =>
+  vi.waitFor(() => expect(builder.builds).toHaveLength(count), { timeout: 10_000 });
 
 describe('git push of main', () => {
   it('builds the commit, deploys it, streams both, and moves the branch', async () => {
@@ -75,10 +77,16 @@ describe('git push of main', () => {
     expect(code).toBe(0);
     expect(await remoteMain()).toBe(commit);
     const [build] = builder.builds;
-    expect(build?.desired).toMatchObject({ commit, number: 1, sourceDateEpoch: Number((await git.ok('log', '-1', '--format=%ct')).trim()) });
+    expect(build?.desired).toMatchObject({
+      commit,
+      number: 1,
+      sourceDateEpoch: Number((await git.ok('log', '-1', '--format=%ct')).trim()),
+    });
     const listed = await systemExec.run('tar', ['-tf', '-'], { input: build?.source ?? '' });
     expect(listed.stdout.split('\n').filter(Boolean)).toEqual(['lib/', 'lib/a.js', 'package.json']);
-    expect(await builds()).toMatchObject([{ number: 1, status: 'succeeded', source: { kind: 'git', commit } }]);
+    expect(await builds()).toMatchObject([
+      { number: 1, status: 'succeeded', source: { kind: 'git', commit } },
+    ]);
   });
 
   it('a failed build refuses the push, and the same push can be repeated', async () => {
@@ -106,7 +114,9 @@ describe('git push of main', () => {
     await git.commit({ a: '2' });
     const exit = { code: 1, oomKilled: false, at: '2026-01-01T00:00:00Z' };
     node.behaviour = (i) =>
-      i.release === 2 ? { state: 'backoff', restarts: 2, lastExit: exit, message: 'exited with status 1', address: null } : {};
+      i.release === 2
+        ? { state: 'backoff', restarts: 2, lastExit: exit, message: 'exited with status 1', address: null }
+        : {};
     const { code, stderr } = await push();
     expect(code).not.toBe(0);
     expect(stderr).toContain('! [remote rejected] main -> main (deployment failed)');
@@ -159,7 +169,11 @@ describe('git push of main', () => {
   it('goes on when the pusher goes away', async () => {
     const commit = await git.commit({ a: '1' });
     const open = gate();
-    const child = systemExec.spawn('git', ['push', 'platform', 'main'], { cwd: git.folder, env: git.env, stdio: 'ignore' });
+    const child = systemExec.spawn('git', ['push', 'platform', 'main'], {
+      cwd: git.folder,
+      env: git.env,
+      stdio: 'ignore',
+    });
     await started();
     const ended = new Promise((resolve) => child.once('close', resolve));
     child.kill('SIGKILL');
@@ -170,7 +184,10 @@ describe('git push of main', () => {
   });
 
   it('says that submodules and LFS are not followed', async () => {
-    await git.commit({ '.gitmodules': '[submodule "x"]\n\tpath = x\n\turl = ./x\n', '.gitattributes': '*.bin filter=lfs\n' });
+    await git.commit({
+      '.gitmodules': '[submodule "x"]\n\tpath = x\n\turl = ./x\n',
+      '.gitattributes': '*.bin filter=lfs\n',
+    });
     const { stderr } = await push();
     expect(stderr).toContain('remote: This repository has submodules. They are not followed');
     expect(stderr).toContain('remote: This repository uses Git LFS. It is not followed');
@@ -217,8 +234,12 @@ describe('other refs', () => {
   it('refuses refs outside of branches and tags, folders in the way of main, and too long names', async () => {
     await git.commit({ a: '1' });
     expect((await push('main:refs/secret/x')).stderr).toContain('(only branches and tags are stored)');
-    expect((await push('main:refs/heads/main/x')).stderr).toContain('(main is a branch, so it cannot be a folder of branches)');
-    expect((await push(`main:refs/heads/${'x'.repeat(230)}`)).stderr).toContain('(the name is longer than 200 bytes)');
+    expect((await push('main:refs/heads/main/x')).stderr).toContain(
+      '(main is a branch, so it cannot be a folder of branches)',
+    );
+    expect((await push(`main:refs/heads/${'x'.repeat(230)}`)).stderr).toContain(
+      '(the name is longer than 200 bytes)',
+    );
     expect(await git.ok('ls-remote', 'platform')).toBe('');
   });
 
@@ -250,13 +271,17 @@ describe('strangers', () => {
     const other = await otherOrganization('developer');
     await git.commit({ a: '1' });
     const foreign = await git.run('push', remote(other), 'main');
-    expect(foreign.stderr).toContain(`remote: no app named ${slug}: create it with \`gantry apps create ${slug}\``);
+    expect(foreign.stderr).toContain(
+      `remote: no app named ${slug}: create it with \`gantry apps create ${slug}\``,
+    );
     const unknown = await git.run('push', remote(other, 'no-such-app'), 'main');
     expect(unknown.stderr).toContain('remote: no app named no-such-app');
   });
 
   it('may read but not push as a viewer', async () => {
-    const { id } = await plane.app.get(PrismaService).organization.findUniqueOrThrow({ where: { slug: 'main' } });
+    const { id } = await plane.app
+      .get(PrismaService)
+      .organization.findUniqueOrThrow({ where: { slug: 'main' } });
     const viewer = await memberToken('viewer', id);
     await git.commit({ a: '1' });
     expect((await git.run('ls-remote', remote(viewer))).code).toBe(0);
@@ -274,14 +299,23 @@ describe('strangers', () => {
     ['/git/SLUG.git/HEAD', 403],
     ['/git/SLUG.git/objects/info/packs', 403],
   ])('get nothing from %s', async (url, status) => {
-    const response = await fetch(plane.url + url.replace('SLUG', slug), { headers: { authorization: `Bearer ${plane.tokens.admin}` } });
+    const response = await fetch(plane.url + url.replace('SLUG', slug), {
+      headers: { authorization: `Bearer ${plane.tokens.admin}` },
+    });
     expect(response.status).toBe(status);
   });
 
   it('cannot post from a web page, send garbage, or have a bomb unpacked', async () => {
-    const headers = { authorization: `Bearer ${plane.tokens.admin}`, 'content-type': 'application/x-git-receive-pack-request' };
+    const headers = {
+      authorization: `Bearer ${plane.tokens.admin}`,
+      'content-type': 'application/x-git-receive-pack-request',
+    };
     const post = (body: Buffer, more: Record<string, string> = {}) =>
-      fetch(`${plane.url}/git/${slug}.git/git-receive-pack`, { method: 'POST', headers: { ...headers, ...more }, body: new Uint8Array(body) });
+      fetch(`${plane.url}/git/${slug}.git/git-receive-pack`, {
+        method: 'POST',
+        headers: { ...headers, ...more },
+        body: new Uint8Array(body),
+      });
     expect((await post(Buffer.from('0000'), { 'content-type': 'text/plain' })).status).toBe(400);
     expect((await post(Buffer.from('zzzzzzzz'))).status).toBe(400);
     expect((await post(Buffer.from('0000'), { 'content-encoding': 'br' })).status).toBe(501);
@@ -348,7 +382,9 @@ async function pushesUnderWay(): Promise<number> {
 }
 
 async function otherOrganization(role: 'developer'): Promise<string> {
-  const { id } = await plane.app.get(PrismaService).organization.create({ data: { id: newId('organization'), slug: `org-${counter}` } });
+  const { id } = await plane.app
+    .get(PrismaService)
+    .organization.create({ data: { id: newId('organization'), slug: `org-${counter}` } });
   return memberToken(role, id);
 }
 
@@ -357,6 +393,8 @@ async function memberToken(role: 'developer' | 'viewer', organizationId: string)
   const prisma = plane.app.get(PrismaService);
   const user = await prisma.user.create({ data: { id: newId('user'), name: `${role}-${counter}` } });
   await prisma.membership.create({ data: { userId: user.id, organizationId, role } });
-  await prisma.token.create({ data: { id: newId('token'), userId: user.id, organizationId, name: 't', hash: hashToken(secret) } });
+  await prisma.token.create({
+    data: { id: newId('token'), userId: user.id, organizationId, name: 't', hash: hashToken(secret) },
+  });
   return secret;
 }

@@ -22,11 +22,24 @@ beforeEach(async () => {
   const node = await prisma().node.findUniqueOrThrow({ where: { tokenHash: hashToken(plane.tokens.node) } });
   await prisma().configVersion.create({ data: { appId: app.id, version: 1, sealed: new Uint8Array() } });
   const release = await prisma().release.create({
-    data: { id: newId('release'), appId: app.id, number: 1, repository: 'x', source: 'platform', digest: 'x', configVersion: 1, services: [], reason: 'x', createdBy: 'x' },
+    data: {
+      id: newId('release'),
+      appId: app.id,
+      number: 1,
+      repository: 'x',
+      source: 'platform',
+      digest: 'x',
+      configVersion: 1,
+      services: [],
+      reason: 'x',
+      createdBy: 'x',
+    },
   });
   const instance = async (service: string) => {
     const id = newId('instance');
-    await prisma().instance.create({ data: { id, appId: app.id, service, releaseId: release.id, nodeId: node.id } });
+    await prisma().instance.create({
+      data: { id, appId: app.id, service, releaseId: release.id, nodeId: node.id },
+    });
     return id;
   };
   web = await instance('web');
@@ -39,9 +52,12 @@ const entry = (ms: number, text: string) => ({ at: at(ms), stream: 'stdout' as c
 const send = (instance: string, entries: ReturnType<typeof entry>[], client = plane.node) =>
   client.call(nodeEndpoints.instanceLogs, { body: { batches: [{ instance, entries }] } });
 
-async function read(query: { tail?: number; service?: string; instance?: string; since?: string } = {}): Promise<string[]> {
+async function read(
+  query: { tail?: number; service?: string; instance?: string; since?: string } = {},
+): Promise<string[]> {
   const texts: string[] = [];
-  for await (const { text } of plane.user.stream(userEndpoints.logs, { params: { app: slug }, query })) texts.push(text);
+  for await (const { text } of plane.user.stream(userEndpoints.logs, { params: { app: slug }, query }))
+    texts.push(text);
   return texts;
 }
 
@@ -49,7 +65,8 @@ describe('logs of instances', () => {
   it('come in order, with who said it and when', async () => {
     await send(web, [entry(1, 'a'), entry(2, 'b\0')]);
     const entries: LogEntry[] = [];
-    for await (const item of plane.user.stream(userEndpoints.logs, { params: { app: slug } })) entries.push(item);
+    for await (const item of plane.user.stream(userEndpoints.logs, { params: { app: slug } }))
+      entries.push(item);
     expect(entries).toEqual([
       { at: at(1), service: 'web', instance: web, stream: 'stdout', text: 'a' },
       { at: at(2), service: 'web', instance: web, stream: 'stdout', text: 'b\uFFFD' },
@@ -82,7 +99,11 @@ describe('logs of instances', () => {
     const leave = new AbortController();
     const query = { follow: 'true', tail: 1 };
     const reading = (async () => {
-      const stream = plane.user.stream(userEndpoints.logs, { params: { app: slug }, query }, { signal: leave.signal });
+      const stream = plane.user.stream(
+        userEndpoints.logs,
+        { params: { app: slug }, query },
+        { signal: leave.signal },
+      );
       for await (const { text } of stream) texts.push(text);
     })();
     await vi.waitFor(() => expect(texts).toEqual(['old']));
@@ -103,11 +124,16 @@ describe('logs of instances', () => {
 
   it('keep the newest lines only', async () => {
     for (let start = 0; start < MAX_LINES_PER_APP + 2_000; start += 1_000) {
-      await send(web, Array.from({ length: 1_000 }, (_, i) => entry(start + i, `line ${start + i}`)));
+      await send(
+        web,
+        Array.from({ length: 1_000 }, (_, i) => entry(start + i, `line ${start + i}`)),
+      );
     }
     const texts = await read({ tail: 10_000 });
     expect(texts).toHaveLength(MAX_LINES_PER_APP);
     expect(texts.at(-1)).toBe(`line ${MAX_LINES_PER_APP + 1_999}`);
-    expect(await prisma().logEntry.count({ where: { app: { slug } } })).toBeLessThan(MAX_LINES_PER_APP + 1_000);
+    expect(await prisma().logEntry.count({ where: { app: { slug } } })).toBeLessThan(
+      MAX_LINES_PER_APP + 1_000,
+    );
   });
 });

@@ -18,9 +18,15 @@ afterAll(() => plane.stop());
 const blob = Buffer.from('a blob that is no JSON');
 const digest = `sha256:${createHash('sha256').update(blob).digest('hex')}`;
 const upload = (token: string, repository = `${appId}/app`) =>
-  supertest(plane.url).post(`/v2/${repository}/blobs/uploads/?digest=${digest}`).set('content-type', 'application/json').auth('x', token).send(blob.toString());
-const get = (token: string, repository = `${appId}/app`) => supertest(plane.url).get(`/v2/${repository}/blobs/${digest}`).auth('x', token);
-const remove = (token: string) => supertest(plane.url).delete(`/v2/${appId}/app/blobs/${digest}`).auth('x', token);
+  supertest(plane.url)
+    .post(`/v2/${repository}/blobs/uploads/?digest=${digest}`)
+    .set('content-type', 'application/json')
+    .auth('x', token)
+    .send(blob.toString());
+const get = (token: string, repository = `${appId}/app`) =>
+  supertest(plane.url).get(`/v2/${repository}/blobs/${digest}`).auth('x', token);
+const remove = (token: string) =>
+  supertest(plane.url).delete(`/v2/${appId}/app/blobs/${digest}`).auth('x', token);
 
 async function member(role: 'owner' | 'developer' | 'viewer', organization: string): Promise<string> {
   const prisma = plane.app.get(PrismaService);
@@ -32,7 +38,9 @@ async function member(role: 'owner' | 'developer' | 'viewer', organization: stri
   });
   const user = await prisma.user.create({ data: { id: newId('user'), name: newId('user') } });
   await prisma.membership.create({ data: { userId: user.id, organizationId, role } });
-  await prisma.token.create({ data: { id: newId('token'), userId: user.id, organizationId, name: 't', hash: hashToken(secret) } });
+  await prisma.token.create({
+    data: { id: newId('token'), userId: user.id, organizationId, name: 't', hash: hashToken(secret) },
+  });
   return secret;
 }
 
@@ -42,7 +50,9 @@ describe('the registry at /v2/', () => {
     expect(asked.status).toBe(401);
     expect(asked.headers['www-authenticate']).toMatch(/^Basic realm=/);
     expect((await supertest(plane.url).get('/v2/').auth('any', plane.tokens.admin)).status).toBe(200);
-    expect((await supertest(plane.url).get('/v2/').auth(plane.tokens.node, { type: 'bearer' })).status).toBe(200);
+    expect((await supertest(plane.url).get('/v2/').auth(plane.tokens.node, { type: 'bearer' })).status).toBe(
+      200,
+    );
     expect((await supertest(plane.url).get('/v2').auth('any', 'wrong')).status).toBe(401);
   });
 
@@ -54,7 +64,11 @@ describe('the registry at /v2/', () => {
   });
 
   it('lets people do in their organization what their role allows', async () => {
-    const [owner, developer, viewer] = [await member('owner', 'main'), await member('developer', 'main'), await member('viewer', 'main')];
+    const [owner, developer, viewer] = [
+      await member('owner', 'main'),
+      await member('developer', 'main'),
+      await member('viewer', 'main'),
+    ];
     expect((await get(viewer)).status).toBe(200);
     expect((await upload(viewer)).status).toBe(403);
     expect((await remove(viewer)).status).toBe(403);

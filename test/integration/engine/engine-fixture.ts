@@ -22,6 +22,8 @@ export const deps = {
 const PROGRAMS = [
   'bash',
   'cat',
+  'grep',
+  'head',
   'sleep',
   'id',
   'ls',

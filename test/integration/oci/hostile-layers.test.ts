@@ -183,7 +183,7 @@ describe('limits', () => {
   });
 
   it('ends a layer of a million entries', async () => {
-    const one = await tarOf([{ name: 'f', type: 'directory' }]);
+    const one = await tarOf([{ name: 'f', type: 'block-device' }]); // left out, so that only counting takes time
     const header = one.subarray(0, 512);
     const many = Readable.from(
       (function* () {
@@ -192,8 +192,7 @@ describe('limits', () => {
       })(),
       { objectMode: false },
     );
-    const limits = { maxNameBytes: 1 << 30 };
-    const work = applyLayer({ tar: many, mediaType: MEDIA_TYPES.ociLayer, target: place.target, exec: systemExec, limits });
+    const work = applyLayer({ tar: many, mediaType: MEDIA_TYPES.ociLayer, target: place.target, exec: systemExec });
     await expect(work).rejects.toMatchObject({ code: 'too_large', message: expect.stringContaining('1000000') });
   });
 

@@ -1,10 +1,9 @@
-import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import koffi from 'koffi';
-import { type Headers, pack } from 'tar-stream';
+import { type Header, pack } from 'tar-stream';
 import { systemExec } from '#libs/host';
 import { type AppliedLayer, applyLayer, type LayerLimits, MEDIA_TYPES } from '#libs/oci';
 
@@ -26,19 +25,18 @@ export async function makePlayground(): Promise<Playground> {
   return { folder, target, canary, remove: () => rm(folder, { recursive: true }) };
 }
 
-export type Member = Partial<Headers> & { name: string; content?: string | Buffer };
+export type Member = Partial<Header> & { name: string; content?: string | Buffer };
 
 /** A tar by tar-stream: a writer that is not ours, and refuses nothing. */
 export async function tarOf(members: readonly Member[]): Promise<Buffer> {
   const archive = pack();
-  const chunks: Buffer[] = [];
-  archive.on('data', (chunk: Buffer) => chunks.push(chunk));
   for (const { content = '', ...header } of members) {
     if (header.type === undefined || header.type === 'file') archive.entry(header, content);
     else archive.entry(header);
   }
   archive.finalize();
-  await once(archive, 'end');
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of archive) chunks.push(chunk as Uint8Array);
   return Buffer.concat(chunks);
 }
 
@@ -56,7 +54,7 @@ function* slices(bytes: Buffer): Generator<Buffer> {
 }
 
 const libc = koffi.load('libc.so.6');
-const lgetxattr = libc.func('ssize_t lgetxattr(const char *path, const char *name, _Out_ uint8_t *value, size_t size)');
+const lgetxattr = libc.func('int64_t lgetxattr(const char *path, const char *name, _Out_ uint8_t *value, size_t size)');
 const lsetxattr = libc.func('int lsetxattr(const char *path, const char *name, const uint8_t *value, size_t size, int flags)');
 
 /** An extended attribute, undefined when the file has none of that name. */

@@ -198,7 +198,7 @@ describe('requests in parts', () => {
     await expect.poll(() => backend.sockets.size).toBe(1);
     client.socket.resetAndDestroy();
     await expect.poll(() => backend.sockets.size).toBe(0);
-    await expect.poll(() => running.done).toMatchObject([{ status: undefined, app: 'a' }]);
+    await expect.poll(() => running.done).toMatchObject([{ status: undefined, app: 'a-app' }]);
   });
 
   it('a client that closes its sending half still gets its answers', async () => {

@@ -43,7 +43,7 @@ export class RouterProcess {
         this.output += data;
       });
     }
-    this.exited = once(this.child, 'close').then(([code, signal]) => ({ code, signal }));
+    this.exited = once(this.child, 'exit').then(([code, signal]) => ({ code, signal }));
   }
 
   /** Resolves when it says that it serves; throws with its output when it ends instead. */

@@ -19,7 +19,7 @@ export function tableOf(version: number, routes: TestRoute[]): RouteTable {
     version,
     routes: routes.map(({ host, ports, state = 'serving' }, index) => ({
       host,
-      app: { id: id('app', index), slug: host.split('.')[0] ?? host },
+      app: { id: id('app', index), slug: `${host.split('.')[0]}-app` },
       service: 'web',
       state,
       targets: ports.map((port) => ({ instance: id('ins', port), host: '127.0.0.1', port })),

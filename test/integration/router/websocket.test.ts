@@ -66,7 +66,7 @@ describe('WebSocket', () => {
     await once(socket, 'close');
     await expect
       .poll(() => running.done)
-      .toMatchObject([{ status: 101, app: 'a', instance: id('ins', port) }]);
+      .toMatchObject([{ status: 101, app: 'a-app', instance: id('ins', port) }]);
   });
 
   it('passes the close code on, both ways', async () => {

@@ -5,6 +5,8 @@ export interface BaseImageSourceDeps<Bases> {
   /** Makes the images, or finds them made. */
   ensure: (onProgress: (line: string) => void) => Promise<Bases>;
   log: Logger;
+  /** The agent ends: nobody needs to hear that the making failed. */
+  signal: AbortSignal;
 }
 
 /**
@@ -21,10 +23,11 @@ export class BaseImageSource<Bases> {
   /** Begins in the background. */
   prepare(): void {
     this.#ensure().catch((error: unknown) => {
-      this.deps.log.warn(
-        { reason: errorMessage(error) },
-        'cannot make the base images; the next build tries again',
-      );
+      if (!this.deps.signal.aborted)
+        this.deps.log.warn(
+          { reason: errorMessage(error) },
+          'cannot make the base images; the next build tries again',
+        );
     });
   }
 

@@ -17,7 +17,8 @@ export interface BuildOutput {
 
 export interface RunBuildInput {
   build: DesiredBuild;
-  source: Readable;
+  /** Opens the tar stream of the source; whoever opens it reads it without delay. */
+  openSource: () => Promise<Readable>;
   onLine: (line: string) => void;
   signal: AbortSignal;
 }
@@ -98,18 +99,17 @@ export class BuildRunner {
     onLine: (line: string) => void,
     signal: AbortSignal,
   ): Promise<BuildResult> {
-    const timeout = AbortSignal.timeout(build.timeoutSeconds * 1000);
     let source: Readable | undefined;
-    try {
+    const openSource = async () => {
       source = await this.deps.controlPlane.openBuildSource(build.id, signal);
       // Whoever stops reading early (a limit, a bad archive) must not turn the rest of the stream into a crash.
       source.on('error', () => {});
-      const both = AbortSignal.any([signal, timeout]);
-      return { status: 'succeeded', ...(await this.deps.runBuild({ build, source, onLine, signal: both })) };
+      return source;
+    };
+    try {
+      return { status: 'succeeded', ...(await this.deps.runBuild({ build, openSource, onLine, signal })) };
     } catch (error) {
-      const late = timeout.aborted && !signal.aborted;
-      const reason = late ? `the build did not end within ${build.timeoutSeconds} s` : describe(error);
-      return { status: 'failed', error: reason.slice(0, MAX_ERROR) };
+      return { status: 'failed', error: describe(error).slice(0, MAX_ERROR) };
     } finally {
       source?.destroy();
     }

@@ -1,6 +1,13 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { type BaseImages, buildImage, cleanBuildLeftovers, ensureBases, importBase } from '#libs/build';
+import {
+  type BaseImages,
+  type BuildImageOptions,
+  buildImage,
+  cleanBuildLeftovers,
+  ensureBases,
+  importBase,
+} from '#libs/build';
 import type { Engine } from '#libs/engine';
 import { PlatformError } from '#libs/errors';
 import type { Clock, Exec } from '#libs/host';
@@ -23,14 +30,22 @@ export class Builder {
   readonly #bases: BaseImageSource<BaseImages>;
   /** Layers of the base images, known once they are there: they stay in the engine whatever is pruned. */
   readonly baseLayers = new Set<string>();
+  readonly #stop = new AbortController();
   readonly #buildpacksDir = path.join(projectFolder(), 'buildpacks');
 
   constructor(private readonly deps: BuilderDeps) {
     const { config, engine, exec, log } = deps;
     this.#bases = new BaseImageSource({
       log,
+      signal: this.#stop.signal,
       ensure: async (onProgress) => {
-        const bases = await ensureBases({ cacheDir: config.paths.bases, exec, log, onProgress });
+        const bases = await ensureBases({
+          cacheDir: config.paths.bases,
+          exec,
+          log,
+          onProgress,
+          signal: this.#stop.signal,
+        });
         // Into the engine now, so that the first build does not wait for it.
         for (const base of [bases.build, bases.run]) {
           for (const { diffId } of base.layers) this.baseLayers.add(diffId);
@@ -50,11 +65,13 @@ export class Builder {
     this.#bases.prepare();
   }
 
-  readonly run = async ({ build, source, onLine, signal }: RunBuildInput): Promise<BuildOutput> => {
+  readonly run = async ({ build, openSource, onLine, signal }: RunBuildInput): Promise<BuildOutput> => {
     const { config, engine, exec, clock } = this.deps;
     const { host, protocol } = new URL(config.controlPlaneUrl);
     const bases = await this.#bases.get(onLine, signal);
-    return await buildImage({
+    // The time limit is the build's own: that the machine had no base images yet is not its fault.
+    const timeout = AbortSignal.timeout(build.timeoutSeconds * 1000);
+    const options: BuildImageOptions = {
       build: {
         id: build.id,
         app: { id: build.app.id, organizationId: build.organization.id },
@@ -64,7 +81,7 @@ export class Builder {
         resources: build.resources,
         timeoutMs: build.timeoutSeconds * 1000,
       },
-      source,
+      source: await openSource(),
       engine,
       bases,
       registry: new RegistryClient({
@@ -80,10 +97,22 @@ export class Builder {
       exec,
       clock,
       onLine,
-      signal,
+      signal: AbortSignal.any([signal, timeout]),
       networkEnv: config.buildNetworkEnv,
-    });
+    };
+    try {
+      return await buildImage(options);
+    } catch (error) {
+      if (!timeout.aborted || signal.aborted) throw error;
+      const message = `the build did not end within ${build.timeoutSeconds} s`;
+      throw new PlatformError('build_failed', message, { cause: error });
+    }
   };
+
+  /** Ends the making of base images; the next agent begins anew. */
+  close(): void {
+    this.#stop.abort();
+  }
 }
 
 /** The checkout that this program is part of, be it run from source or from `dist`. */

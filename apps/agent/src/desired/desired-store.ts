@@ -11,11 +11,14 @@ export class DesiredStore {
   #state: DesiredState | null = null;
   #fresh = false;
 
-  private constructor(private readonly file: string) {}
+  private constructor(
+    private readonly file: string,
+    private readonly log: Logger,
+  ) {}
 
   /** Reads what an earlier process kept. A file that cannot be read is put aside: better nothing known than a guess. */
   static async open(file: string, log: Logger): Promise<DesiredStore> {
-    const store = new DesiredStore(file);
+    const store = new DesiredStore(file, log);
     const text = await readFileIfExists(file);
     if (text === undefined) return store;
     try {
@@ -44,9 +47,17 @@ export class DesiredStore {
     return this.#state?.version ?? -1;
   }
 
-  /** Takes over a new state, durable when the promise resolves. */
+  /** Takes over a new state; unless the disk refuses, it is durable when the promise resolves. */
   async replace(state: DesiredState): Promise<void> {
-    await writeFileDurably(this.file, JSON.stringify(state));
+    try {
+      await writeFileDurably(this.file, JSON.stringify(state));
+    } catch (error) {
+      // A full disk must not keep a node from stopping what fills it. An agent that starts again asks anew.
+      this.log.error(
+        { err: error, file: this.file },
+        'cannot keep the desired state on disk; going on with it in memory',
+      );
+    }
     this.#state = state;
     this.#fresh = true;
   }

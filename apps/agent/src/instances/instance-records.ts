@@ -59,6 +59,10 @@ export class InstanceRecords {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     for (const name of await readdir(folder)) {
       const file = path.join(folder, name);
+      if (name.startsWith('.')) {
+        await rm(file, { force: true }); // a write that a crash cut off
+        continue;
+      }
       const record = parseRecord(await readFileIfExists(file));
       if (record && name === `${record.id}.json`) {
         records.#records.set(record.id, record);

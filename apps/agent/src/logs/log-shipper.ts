@@ -18,6 +18,7 @@ const LOOK_INTERVAL_MS = 2_000;
 /** A file that cannot be watched (not there yet, or just replaced) is looked at this often. */
 const UNWATCHED_INTERVAL_MS = 100;
 const CLOSE_TIMEOUT_MS = 1_000;
+const RETRY_INTERVAL_MS = 1_000;
 /** Logs of removed containers that still wait for the control plane, kept open; the oldest are given up. */
 const MAX_ORPHANS = 200;
 
@@ -171,7 +172,13 @@ export class LogShipper {
         lookedMs = this.deps.clock.now();
         for (const followed of this.#followed.values()) this.#lookAgain(followed);
       }
-      if (await this.#sendOneBatch(signal)) await this.#pause();
+      try {
+        if (await this.#sendOneBatch(signal)) await this.#pause();
+      } catch (error) {
+        if (signal.aborted) return;
+        this.deps.log.error({ err: error }, 'cannot send instance logs; trying again');
+        await this.deps.clock.sleep(RETRY_INTERVAL_MS, signal);
+      }
     }
   }
 
@@ -190,7 +197,13 @@ export class LogShipper {
     for (const { followed, resumeAt } of collected) {
       if (followed.removed) continue;
       const { containerId, createdAtMs } = followed.container;
-      await this.deps.offsets.write(containerId, createdAtMs, resumeAt);
+      await this.deps.offsets.write(containerId, createdAtMs, resumeAt).catch((error: unknown) => {
+        // A full disk, say: the lines have arrived all the same, and come twice only if the agent ends now.
+        this.deps.log.warn(
+          { reason: errorMessage(error), container: containerId },
+          'cannot keep a log offset',
+        );
+      });
     }
     await this.#settle();
     return batches.length > 0;

@@ -54,7 +54,7 @@ async function list(cli: Cli): Promise<void> {
   const api = await connect(cli);
   const { items } = await api.call(userEndpoints.listApps, {});
   const now = cli.clock.now();
-  await cli.terminal.result(items, () =>
+  await cli.terminal.result({ items }, () =>
     cli.terminal.table(
       ['NAME', 'STATUS', 'RELEASE', 'CREATED', 'URL'],
       items.map((app) => [

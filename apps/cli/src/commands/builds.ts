@@ -46,7 +46,7 @@ async function listBuilds(cli: Cli, options: ListOptions): Promise<void> {
     params: { app },
     query: { limit: options.limit },
   });
-  await cli.terminal.result(items, () =>
+  await cli.terminal.result({ items }, () =>
     cli.terminal.table(
       ['BUILD', 'STATUS', 'COMMIT', 'TOOK', 'CREATED', 'ERROR'],
       items.map((build) => [

@@ -50,8 +50,12 @@ async function run(cli: Cli, options: LogsOptions): Promise<void> {
   const query: LogQuery = { tail: options.tail, service, instance, since };
   if (options.follow) return follow(cli, target, query, options);
   const request = { params: { app: target.app }, query };
-  for await (const entry of target.api.stream(userEndpoints.logs, request))
+  let isEmpty = true;
+  for await (const entry of target.api.stream(userEndpoints.logs, request)) {
+    isEmpty = false;
     await printEntry(cli, entry, options);
+  }
+  if (isEmpty) cli.terminal.note(`No log lines of ${target.app} yet, or none that match.`);
 }
 
 async function follow(cli: Cli, target: Target, query: LogQuery, options: LogsOptions): Promise<void> {

@@ -17,7 +17,7 @@ async function run(cli: Cli): Promise<void> {
   const api = await connect(cli);
   const { items } = await api.call(userEndpoints.listNodes, {});
   const { bold, green, red } = cli.terminal.colors;
-  await cli.terminal.result(items, () =>
+  await cli.terminal.result({ items }, () =>
     cli.terminal.table(
       ['NODE', 'STATUS', 'INSTANCES', 'CPUS', 'MEMORY', 'VERSION', 'LAST SEEN'],
       items.map((node) => [

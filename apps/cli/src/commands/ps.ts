@@ -17,7 +17,7 @@ async function run(cli: Cli, options: AppOption): Promise<void> {
   const { api, app } = await findTarget(cli, options.app);
   const { items } = await api.call(userEndpoints.listInstances, { params: { app } });
   const now = cli.clock.now();
-  await cli.terminal.result(items, () =>
+  await cli.terminal.result({ items }, () =>
     cli.terminal.table(
       ['INSTANCE', 'STATE', 'RELEASE', 'NODE', 'RESTARTS', 'STARTED', 'MESSAGE'],
       items.map((instance) => [

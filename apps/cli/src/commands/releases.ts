@@ -24,7 +24,7 @@ async function run(cli: Cli, options: ReleasesOptions): Promise<void> {
     query: { limit: options.limit },
   });
   const { bold, green } = cli.terminal.colors;
-  await cli.terminal.result(items, () =>
+  await cli.terminal.result({ items }, () =>
     cli.terminal.table(
       ['RELEASE', 'STATE', 'REASON', 'IMAGE', 'CREATED'],
       items.map((release) => [

@@ -38,7 +38,7 @@ async function run(cli: Cli, pairs: string[], options: ScaleOptions): Promise<vo
 }
 
 async function report(cli: Cli, app: App): Promise<void> {
-  await cli.terminal.result(app.services, () =>
+  await cli.terminal.result({ items: app.services }, () =>
     cli.terminal.table(
       ['SERVICE', 'SCALE', 'HEALTHY'],
       app.services.map(({ name, scale, healthy }) => [name, String(scale), String(healthy)]),

@@ -48,7 +48,7 @@ async function listTokens(cli: Cli): Promise<void> {
   const api = await connect(cli);
   const { items } = await api.call(userEndpoints.listTokens, {});
   const now = cli.clock.now();
-  await cli.terminal.result(items, () =>
+  await cli.terminal.result({ items }, () =>
     cli.terminal.table(
       ['ID', 'NAME', 'CREATED', 'LAST USED'],
       items.map((token) => [

@@ -79,7 +79,7 @@ async function createVolume(cli: Cli, given: string, options: CreateOptions): Pr
 async function listVolumes(cli: Cli, options: AppOption): Promise<void> {
   const { api, app } = await findTarget(cli, options.app);
   const { items } = await api.call(userEndpoints.listVolumes, { params: { app } });
-  await cli.terminal.result(items, () =>
+  await cli.terminal.result({ items }, () =>
     cli.terminal.table(
       ['NAME', 'MOUNT', 'NODE', 'CREATED'],
       items.map((volume) => [

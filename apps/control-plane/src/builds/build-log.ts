@@ -16,7 +16,11 @@ export class BuildLog {
   ) {}
 
   /** Lines from a node; `offset` is the number of lines before them. Lines of a build that has ended are dropped. */
-  async append(nodeId: string, buildId: string, { offset, lines }: { offset: number; lines: string[] }): Promise<void> {
+  async append(
+    nodeId: string,
+    buildId: string,
+    { offset, lines }: { offset: number; lines: string[] },
+  ): Promise<void> {
     const build = await this.builds.requireAssigned(buildId, nodeId);
     if (hasEnded(build)) return;
     await this.builds.putLines(buildId, Math.min(offset, MAX_LOG_LINES), keptLines(offset, lines));
@@ -61,5 +65,9 @@ function lastItem(build: BuildRow | null): ProgressEvent {
   const at = (build?.finishedAt ?? new Date()).toISOString();
   if (!build) return { at, text: 'The app was destroyed', status: 'failed' };
   if (build.status === 'succeeded') return { at, status: 'succeeded' };
-  return { at, text: `Build #${build.number} ${build.status}${build.error ? `: ${build.error}` : ''}`, status: 'failed' };
+  return {
+    at,
+    text: `Build #${build.number} ${build.status}${build.error ? `: ${build.error}` : ''}`,
+    status: 'failed',
+  };
 }

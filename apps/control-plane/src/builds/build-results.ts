@@ -50,7 +50,10 @@ export class BuildResults {
     await this.service.startNext(build.appId);
   }
 
-  async #release(build: BuildRow, result: Extract<BuildResult, { status: 'succeeded' }>): Promise<BuildResult> {
+  async #release(
+    build: BuildRow,
+    result: Extract<BuildResult, { status: 'succeeded' }>,
+  ): Promise<BuildResult> {
     const { id, appId, number, createdBy } = build;
     const { digest, services } = result;
     try {

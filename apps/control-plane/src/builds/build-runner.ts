@@ -21,7 +21,10 @@ export class BuildRunner {
    * Returns when the build has ended or `signal` aborts, or `no-node` when no node can take it yet. Can be repeated
    * after a crash: a build that runs already is only waited for, its time counted from its start.
    */
-  async run(buildId: string, options: { queuedAtMs: number; signal: AbortSignal }): Promise<'ended' | 'no-node'> {
+  async run(
+    buildId: string,
+    options: { queuedAtMs: number; signal: AbortSignal },
+  ): Promise<'ended' | 'no-node'> {
     const build = await this.builds.find(buildId);
     if (!build || hasEnded(build)) return 'ended';
     if (build.status === 'queued') {

@@ -29,7 +29,11 @@ export class BuildSources {
     const temporary = `${file}.tmp`;
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     try {
-      await pipeline(archive, limitBytes(maxBytes), createWriteStream(temporary, { flags: 'wx', mode: 0o600 }));
+      await pipeline(
+        archive,
+        limitBytes(maxBytes),
+        createWriteStream(temporary, { flags: 'wx', mode: 0o600 }),
+      );
       await syncFile(temporary);
       await rename(temporary, file);
       await syncFolder(this.#folder);

@@ -50,7 +50,9 @@ export class BuildProcessor implements OnApplicationBootstrap, OnModuleDestroy {
       maxStalledCount: Number.MAX_SAFE_INTEGER, // taking over is harmless, however often
     });
     this.#worker.on('error', (error) => this.log.warn({ error: error.message }, 'build worker'));
-    this.#worker.on('failed', (job, error) => this.log.error({ build: job?.data.buildId, err: error }, 'build job failed'));
+    this.#worker.on('failed', (job, error) =>
+      this.log.error({ build: job?.data.buildId, err: error }, 'build job failed'),
+    );
     await this.#startAll();
     this.#sweep = setInterval(() => void this.#startAll(), SWEEP_EVERY_MS);
   }
@@ -66,9 +68,13 @@ export class BuildProcessor implements OnApplicationBootstrap, OnModuleDestroy {
   async #startAll(): Promise<void> {
     try {
       const unfinished = await this.builds.unfinished();
-      for (const appId of new Set(unfinished.map((build) => build.appId))) await this.service.startNext(appId);
+      for (const appId of new Set(unfinished.map((build) => build.appId)))
+        await this.service.startNext(appId);
     } catch (error) {
-      this.log.warn({ error: errorMessage(error) }, 'cannot look for waiting builds; the next sweep tries again');
+      this.log.warn(
+        { error: errorMessage(error) },
+        'cannot look for waiting builds; the next sweep tries again',
+      );
     }
   }
 

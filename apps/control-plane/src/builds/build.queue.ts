@@ -35,7 +35,11 @@ export class BuildQueue implements OnModuleDestroy {
    */
   async add(buildId: string): Promise<void> {
     try {
-      await this.#queue.add('build', { buildId }, { jobId: buildId, removeOnComplete: true, removeOnFail: true });
+      await this.#queue.add(
+        'build',
+        { buildId },
+        { jobId: buildId, removeOnComplete: true, removeOnFail: true },
+      );
     } catch (error) {
       this.log.warn({ build: buildId, error: errorMessage(error) }, 'cannot queue the build now');
     }

@@ -1,6 +1,12 @@
 import { Controller, StreamableFile } from '@nestjs/common';
 import { z } from 'zod';
-import { buildSourcePath, type EndpointDefinition, type EndpointInput, Id, nodeEndpoints } from '#libs/contract';
+import {
+  buildSourcePath,
+  type EndpointDefinition,
+  type EndpointInput,
+  Id,
+  nodeEndpoints,
+} from '#libs/contract';
 import type { NodeActor } from '../auth/actor.ts';
 import { Caller, Endpoint, Input } from '../http/endpoint.decorator.ts';
 import { BuildLog } from './build-log.ts';

@@ -29,7 +29,8 @@ export class BuildsRepository {
   async create(build: NewBuild): Promise<BuildRow> {
     const { app, ...rest } = build;
     return this.prisma.$transaction(async (tx) => {
-      if (!(await lockApp(tx, app.id))) throw new PlatformError('not_found', `the app ${app.slug} was destroyed meanwhile`);
+      if (!(await lockApp(tx, app.id)))
+        throw new PlatformError('not_found', `the app ${app.slug} was destroyed meanwhile`);
       const last = await tx.build.findFirst({
         where: { appId: app.id },
         orderBy: { number: 'desc' },
@@ -38,7 +39,13 @@ export class BuildsRepository {
       const number = (last?.number ?? 0) + 1;
       const message = `build #${number} of ${app.slug} from commit ${rest.commit.slice(0, 7)}`;
       await tx.event.create({
-        data: { organizationId: app.organizationId, appId: app.id, actor: rest.createdBy, kind: 'build.created', message },
+        data: {
+          organizationId: app.organizationId,
+          appId: app.id,
+          actor: rest.createdBy,
+          kind: 'build.created',
+          message,
+        },
       });
       return tx.build.create({ data: { ...rest, appId: app.id, number } });
     });
@@ -72,7 +79,9 @@ export class BuildsRepository {
     return this.prisma.$transaction(async (tx) => {
       if (!(await lockApp(tx, appId))) return null;
       const running = await tx.build.findFirst({ where: { appId, status: 'running' } });
-      return running ?? tx.build.findFirst({ where: { appId, status: 'queued' }, orderBy: { number: 'asc' } });
+      return (
+        running ?? tx.build.findFirst({ where: { appId, status: 'queued' }, orderBy: { number: 'asc' } })
+      );
     });
   }
 
@@ -91,7 +100,11 @@ export class BuildsRepository {
   }
 
   /** Records how a build ended, once: false when it had ended already. */
-  async end(build: BuildRow, result: BuildResult, inside: (tx: Database) => Promise<unknown>): Promise<boolean> {
+  async end(
+    build: BuildRow,
+    result: BuildResult,
+    inside: (tx: Database) => Promise<unknown>,
+  ): Promise<boolean> {
     const { status, ...data } = result;
     return this.prisma.$transaction(async (tx) => {
       const { count } = await tx.build.updateMany({
@@ -102,7 +115,13 @@ export class BuildsRepository {
       const app = await tx.app.findUniqueOrThrow({ where: { id: build.appId } });
       const message = `build #${build.number} of ${app.slug} ${status}`;
       await tx.event.create({
-        data: { organizationId: app.organizationId, appId: app.id, actor: build.createdBy, kind: `build.${status}`, message },
+        data: {
+          organizationId: app.organizationId,
+          appId: app.id,
+          actor: build.createdBy,
+          kind: `build.${status}`,
+          message,
+        },
       });
       await inside(tx);
       return true;
@@ -110,7 +129,10 @@ export class BuildsRepository {
   }
 
   async unfinished(): Promise<BuildRow[]> {
-    return this.prisma.build.findMany({ where: { status: { in: [...UNFINISHED] } }, orderBy: { number: 'asc' } });
+    return this.prisma.build.findMany({
+      where: { status: { in: [...UNFINISHED] } },
+      orderBy: { number: 'asc' },
+    });
   }
 
   /** Stores lines from `offset` on. A repeat writes the same; a build that was started again writes over. */
@@ -123,7 +145,11 @@ export class BuildsRepository {
       ON CONFLICT ("buildId", "index") DO UPDATE SET "text" = EXCLUDED."text"`;
   }
 
-  async lines(buildId: string, from: number, limit: number): Promise<{ index: number; text: string; at: Date }[]> {
+  async lines(
+    buildId: string,
+    from: number,
+    limit: number,
+  ): Promise<{ index: number; text: string; at: Date }[]> {
     return this.prisma.buildLine.findMany({
       where: { buildId, index: { gte: from } },
       orderBy: { index: 'asc' },

@@ -55,7 +55,9 @@ export class BuildsService {
   async require(appId: string, number: number): Promise<BuildRow> {
     const row = await this.builds.byNumber(appId, number);
     if (row) return row;
-    throw new PlatformError('not_found', `there is no build #${number}`, { hint: 'See them with `gantry builds`.' });
+    throw new PlatformError('not_found', `there is no build #${number}`, {
+      hint: 'See them with `gantry builds`.',
+    });
   }
 }
 

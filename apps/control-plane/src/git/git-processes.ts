@@ -42,7 +42,9 @@ export class GitProcesses implements OnModuleDestroy {
   async serve(service: GitService): Promise<void> {
     const { args, env, response } = service;
     const child = systemExec.spawn('git', args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
-    const exited = new Promise<number | null>((resolve) => child.once('error', () => resolve(null)).once('close', resolve));
+    const exited = new Promise<number | null>((resolve) =>
+      child.once('error', () => resolve(null)).once('close', resolve),
+    );
     this.#running.set(child, exited);
     const timer = setTimeout(() => void stop(child, exited), service.timeoutMs);
     const onClose = () => {
@@ -130,7 +132,10 @@ function tailOf(child: ChildProcess): () => string {
 
 function failure(code: number | null, said: string): PlatformError {
   const text = said.split('\n').at(-1) ?? '';
-  return new PlatformError('invalid_input', `git could not serve this request (${code ?? 'not started'}): ${text}`);
+  return new PlatformError(
+    'invalid_input',
+    `git could not serve this request (${code ?? 'not started'}): ${text}`,
+  );
 }
 
 /** Ends the process: SIGTERM, and SIGKILL when that does not help. Harmless once it has ended. */

@@ -32,7 +32,8 @@ export class GitRepositories {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     await this.#environment.prepare();
     for (const name of await readdir(this.#folder)) {
-      const known = name === OWN_FOLDER || (name.endsWith('.git') && appIds.has(name.slice(0, -'.git'.length)));
+      const known =
+        name === OWN_FOLDER || (name.endsWith('.git') && appIds.has(name.slice(0, -'.git'.length)));
       if (!known) await rm(path.join(this.#folder, name), { recursive: true, force: true });
     }
   }
@@ -65,8 +66,18 @@ export class GitRepositories {
     const temporary = `${folder}.${randomText(8)}.tmp`;
     try {
       const branch = MAIN_REF.slice('refs/heads/'.length);
-      const args = ['init', '--quiet', '--bare', '--template=', '--object-format=sha1', `--initial-branch=${branch}`];
-      await systemExec.run('git', [...args, temporary], { env: this.environment({}), timeoutMs: INIT_TIMEOUT_MS });
+      const args = [
+        'init',
+        '--quiet',
+        '--bare',
+        '--template=',
+        '--object-format=sha1',
+        `--initial-branch=${branch}`,
+      ];
+      await systemExec.run('git', [...args, temporary], {
+        env: this.environment({}),
+        timeoutMs: INIT_TIMEOUT_MS,
+      });
       await rename(temporary, folder);
       await syncFolder(this.#folder);
     } catch (error) {

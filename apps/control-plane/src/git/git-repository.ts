@@ -52,7 +52,11 @@ export class GitRepository {
   /** The text of a file at the top of a commit, as far as `maxBytes`; undefined when there is none. */
   async file(commit: string, name: string, maxBytes = 64 * 1024): Promise<string | undefined> {
     const options = { ...this.#options, maxOutputBytes: maxBytes };
-    const { code, stdout } = await this.exec.tryRun('git', [...this.#at, 'cat-file', 'blob', `${commit}:${name}`], options);
+    const { code, stdout } = await this.exec.tryRun(
+      'git',
+      [...this.#at, 'cat-file', 'blob', `${commit}:${name}`],
+      options,
+    );
     return code === 0 ? stdout : undefined;
   }
 
@@ -69,13 +73,20 @@ export class GitRepository {
 
   async sizeBytes(): Promise<number> {
     const { stdout } = await this.#run('count-objects', '-v');
-    const kib = [...stdout.matchAll(/^size(?:-pack)?: (\d+)$/gm)].reduce((sum, match) => sum + Number(match[1]), 0);
+    const kib = [...stdout.matchAll(/^size(?:-pack)?: (\d+)$/gm)].reduce(
+      (sum, match) => sum + Number(match[1]),
+      0,
+    );
     return kib * 1024;
   }
 
   /** Packs loose objects once there are many. Objects of pushes under way are recent, so git keeps them. */
   async tidy(signal: AbortSignal): Promise<void> {
-    await this.exec.run('git', [...this.#at, 'gc', '--auto', '--quiet'], { ...this.#options, timeoutMs: GC_TIMEOUT_MS, signal });
+    await this.exec.run('git', [...this.#at, 'gc', '--auto', '--quiet'], {
+      ...this.#options,
+      timeoutMs: GC_TIMEOUT_MS,
+      signal,
+    });
   }
 
   async *#archive(commit: string): AsyncGenerator<Buffer> {
@@ -85,13 +96,16 @@ export class GitRepository {
       timeout: ARCHIVE_TIMEOUT_MS,
       killSignal: 'SIGKILL',
     });
-    const ended = new Promise<number | null>((resolve) => child.once('error', () => resolve(null)).once('close', resolve));
+    const ended = new Promise<number | null>((resolve) =>
+      child.once('error', () => resolve(null)).once('close', resolve),
+    );
     let said = '';
     child.stderr?.on('data', (chunk: Buffer) => (said = (said + chunk.toString('utf8')).slice(-1_000)));
     try {
       if (child.stdout) for await (const chunk of child.stdout) yield chunk;
       const code = await ended;
-      if (code !== 0) throw new PlatformError('internal', `git archive of ${commit} ended with ${code}: ${said.trim()}`);
+      if (code !== 0)
+        throw new PlatformError('internal', `git archive of ${commit} ended with ${code}: ${said.trim()}`);
     } finally {
       child.kill('SIGKILL');
     }

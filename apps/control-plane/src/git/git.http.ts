@@ -29,7 +29,10 @@ export interface GitDeps {
 
 type ServiceName = 'git-receive-pack' | 'git-upload-pack';
 
-const PERMISSION: Record<ServiceName, Permission> = { 'git-receive-pack': 'deploy', 'git-upload-pack': 'read' };
+const PERMISSION: Record<ServiceName, Permission> = {
+  'git-receive-pack': 'deploy',
+  'git-upload-pack': 'read',
+};
 
 interface GitRequest {
   service: ServiceName;
@@ -45,28 +48,52 @@ interface GitRequest {
  * streamed; git itself speaks the protocol, and its proc-receive hook calls the control plane back.
  */
 export function registerGit(fastify: FastifyInstance, deps: GitDeps): void {
-  let fetches = 0;
+  const git = new GitHttp(deps);
+  fastify.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('*', (_request, _payload, done) => done(null)); // handlers take the raw stream
+    const advertise = git.handler(requestedService, (request) => git.advertise(request));
+    scope.get('/git/:repository/info/refs', { exposeHeadRoute: false }, advertise);
+    scope.post(
+      '/git/:repository/git-upload-pack',
+      git.handler(postedService('git-upload-pack'), (request) => git.fetch(request)),
+    );
+    scope.post(
+      '/git/:repository/git-receive-pack',
+      git.handler(postedService('git-receive-pack'), (request) => git.push(request)),
+    );
+    scope.all(
+      '/git/*',
+      git.handler(refuseDumb, () => Promise.resolve()),
+    );
+  });
+}
 
-  async function open(request: FastifyRequest, reply: FastifyReply, service: ServiceName): Promise<GitRequest> {
-    const actor = await deps.authentication.authenticate(request.headers.authorization);
-    if (!actor) throw unauthenticated();
-    assertAllowed(actor, { audience: 'user', permission: PERMISSION[service] });
-    if (actor.kind !== 'user') throw unauthenticated();
-    const slug = slugOf(request);
-    const app = await deps.apps.require(actor.organization.id, slug).catch((error: unknown) => {
-      throw error instanceof PlatformError && error.code === 'not_found' ? noSuchApp(slug) : error;
-    });
-    if (service === 'git-receive-pack') deps.sessions.assertRoom(app.id, deps.limits);
-    return { service, app, actor, repository: await deps.repositories.open(app.id), request, reply };
+class GitHttp {
+  #fetches = 0;
+
+  constructor(private readonly deps: GitDeps) {}
+
+  /** Takes the answer over from Fastify; what `handle` throws before it has begun becomes plain text. */
+  handler(serviceOf: (request: FastifyRequest) => ServiceName, handle: (git: GitRequest) => Promise<void>) {
+    return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+      reply.hijack();
+      try {
+        await handle(await this.#open(request, reply, serviceOf(request)));
+      } catch (error) {
+        answerError(error, reply, this.deps.log);
+      }
+    };
   }
 
-  async function advertise({ service, repository, request, reply }: GitRequest): Promise<void> {
+  async advertise({ service, repository, request, reply }: GitRequest): Promise<void> {
+    const { processes, repositories, limits } = this.deps;
     const protocol = service === 'git-upload-pack' ? protocolOf(request) : {};
     const version2 = protocol.GIT_PROTOCOL === 'version=2';
-    await deps.processes.serve({
+    await processes.serve({
       args: [service.slice('git-'.length), '--stateless-rpc', '--advertise-refs', repository.folder],
-      env: deps.repositories.environment(protocol),
-      timeoutMs: deps.limits.fetchMs,
+      env: repositories.environment(protocol),
+      timeoutMs: limits.fetchMs,
       response: reply.raw,
       contentType: `application/x-${service}-advertisement`,
       ...(version2 ? {} : { prefix: Buffer.concat([packet(`# service=${service}\n`), FLUSH]) }),
@@ -74,74 +101,82 @@ export function registerGit(fastify: FastifyInstance, deps: GitDeps): void {
     });
   }
 
-  async function fetch({ repository, request, reply }: GitRequest): Promise<void> {
-    if (fetches >= deps.limits.fetches) {
-      throw new PlatformError('limit_exceeded', 'too many fetches at once', { hint: 'Try again in a moment.' });
+  async fetch({ repository, request, reply }: GitRequest): Promise<void> {
+    const { processes, repositories, limits } = this.deps;
+    if (this.#fetches >= limits.fetches) {
+      throw new PlatformError('limit_exceeded', 'too many fetches at once', {
+        hint: 'Try again in a moment.',
+      });
     }
-    const { fetchRequestBytes: maxBytes, idleBodyMs: idleMs, fetchMs } = deps.limits;
+    const { fetchRequestBytes: maxBytes, idleBodyMs: idleMs } = limits;
     const stages = bodyStages(request.headers['content-encoding'], { maxBytes, idleMs });
-    fetches += 1;
+    this.#fetches += 1;
     try {
-      await deps.processes.serve({
+      await processes.serve({
         args: ['upload-pack', '--stateless-rpc', repository.folder],
-        env: deps.repositories.environment(protocolOf(request)),
-        timeoutMs: fetchMs,
+        env: repositories.environment(protocolOf(request)),
+        timeoutMs: limits.fetchMs,
         body: { source: request.raw, stages },
         response: reply.raw,
         contentType: 'application/x-git-upload-pack-result',
         whenClientLeaves: 'stop',
       });
     } finally {
-      fetches -= 1;
+      this.#fetches -= 1;
     }
   }
 
-  async function push({ app, actor, repository, request, reply }: GitRequest): Promise<void> {
-    const { packBytes, commandBytes, idleBodyMs: idleMs, pushMs, repositoryBytes } = deps.limits;
-    if ((await repository.sizeBytes()) > repositoryBytes) {
-      throw new PlatformError('too_large', `the repository of ${app.slug} holds more than ${repositoryBytes} bytes`);
+  async push({ app, actor, repository, request, reply }: GitRequest): Promise<void> {
+    const { processes, repositories, sessions, hookServer, limits } = this.deps;
+    const { packBytes, commandBytes, idleBodyMs: idleMs } = limits;
+    if ((await repository.sizeBytes()) > limits.repositoryBytes) {
+      throw new PlatformError(
+        'too_large',
+        `the repository of ${app.slug} holds more than ${limits.repositoryBytes} bytes`,
+      );
     }
-    const stages = bodyStages(request.headers['content-encoding'], { maxBytes: packBytes + 2 * commandBytes, idleMs });
-    deps.sessions.assertRoom(app.id, deps.limits); // again: others came while we looked
-    const session = deps.sessions.open(app, actor);
+    const maxBytes = packBytes + 2 * commandBytes;
+    const stages = bodyStages(request.headers['content-encoding'], { maxBytes, idleMs });
+    sessions.assertRoom(app.id, limits); // again: others came while we looked
+    const session = sessions.open(app, actor);
     try {
-      await deps.processes.serve({
-        args: ['-c', `receive.maxInputSize=${packBytes}`, 'receive-pack', '--stateless-rpc', repository.folder],
-        env: deps.repositories.environment({
-          [HOOK_ENV.socket]: deps.hookServer.socketPath,
+      await processes.serve({
+        args: [
+          '-c',
+          `receive.maxInputSize=${packBytes}`,
+          'receive-pack',
+          '--stateless-rpc',
+          repository.folder,
+        ],
+        env: repositories.environment({
+          [HOOK_ENV.socket]: hookServer.socketPath,
           [HOOK_ENV.id]: session.id,
           [HOOK_ENV.secret]: session.secret,
         }),
-        timeoutMs: pushMs,
+        timeoutMs: limits.pushMs,
         body: { source: request.raw, stages: [...stages, pushHead(commandBytes)] },
         response: reply.raw,
         contentType: 'application/x-git-receive-pack-result',
         whenClientLeaves: 'go-on',
       });
     } finally {
-      deps.sessions.close(session);
+      sessions.close(session);
     }
   }
 
-  type Handler = (git: GitRequest) => Promise<void>;
-  const serve = (serviceOf: (request: FastifyRequest) => ServiceName, handler: Handler) =>
-    async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-      reply.hijack();
-      try {
-        await handler(await open(request, reply, serviceOf(request)));
-      } catch (error) {
-        answerError(error, reply, deps.log);
-      }
-    };
-
-  fastify.register(async (scope) => {
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('*', (_request, _payload, done) => done(null)); // handlers take the raw stream
-    scope.get('/git/:repository/info/refs', { exposeHeadRoute: false }, serve(requestedService, advertise));
-    scope.post('/git/:repository/git-upload-pack', serve(postedService('git-upload-pack'), fetch));
-    scope.post('/git/:repository/git-receive-pack', serve(postedService('git-receive-pack'), push));
-    scope.all('/git/*', serve(refuseDumb, () => Promise.resolve()));
-  });
+  async #open(request: FastifyRequest, reply: FastifyReply, service: ServiceName): Promise<GitRequest> {
+    const { authentication, apps, repositories, sessions, limits } = this.deps;
+    const actor = await authentication.authenticate(request.headers.authorization);
+    if (!actor) throw unauthenticated();
+    assertAllowed(actor, { audience: 'user', permission: PERMISSION[service] });
+    if (actor.kind !== 'user') throw unauthenticated();
+    const slug = slugOf(request);
+    const app = await apps.require(actor.organization.id, slug).catch((error: unknown) => {
+      throw error instanceof PlatformError && error.code === 'not_found' ? noSuchApp(slug) : error;
+    });
+    if (service === 'git-receive-pack') sessions.assertRoom(app.id, limits);
+    return { service, app, actor, repository: await repositories.open(app.id), request, reply };
+  }
 }
 
 function requestedService(request: FastifyRequest): ServiceName {
@@ -157,16 +192,20 @@ function refuseDumb(): never {
 }
 
 /** The content type proves that git sent it, not a form of some web page. */
-const postedService = (service: ServiceName) => (request: FastifyRequest): ServiceName => {
-  if (request.headers['content-type'] === `application/x-${service}-request`) return service;
-  throw new PlatformError('invalid_input', `this takes application/x-${service}-request only`);
-};
+const postedService =
+  (service: ServiceName) =>
+  (request: FastifyRequest): ServiceName => {
+    if (request.headers['content-type'] === `application/x-${service}-request`) return service;
+    throw new PlatformError('invalid_input', `this takes application/x-${service}-request only`);
+  };
 
 function slugOf(request: FastifyRequest): string {
   const { repository = '' } = request.params as { repository?: string };
   const slug = repository.endsWith('.git') ? repository.slice(0, -'.git'.length) : '';
   if (AppSlug.safeParse(slug).success) return slug;
-  throw new PlatformError('not_found', 'there is no repository at this address', { hint: 'It is …/git/APP.git.' });
+  throw new PlatformError('not_found', 'there is no repository at this address', {
+    hint: 'It is …/git/APP.git.',
+  });
 }
 
 /** Only what git's own clients send: the variable reaches a process. */
@@ -184,7 +223,10 @@ function unauthenticated(): PlatformError {
 }
 
 function noSuchApp(slug: string): PlatformError {
-  return new PlatformError('not_found', `no app named ${slug}: create it with \`gantry apps create ${slug}\``);
+  return new PlatformError(
+    'not_found',
+    `no app named ${slug}: create it with \`gantry apps create ${slug}\``,
+  );
 }
 
 /** Plain text, which git shows its user line by line. */

@@ -6,8 +6,8 @@ import { BuildsService } from '../builds/builds.service.ts';
 import { appUrl, type ControlPlaneConfig } from '../config.ts';
 import { DeploymentsService } from '../deployments/deployments.service.ts';
 import { CONFIG } from '../tokens.ts';
-import type { GitRepository } from './git-repository.ts';
 import { GitRepositories } from './git-repositories.ts';
+import type { GitRepository } from './git-repository.ts';
 import type { PushCommand, PushOutcome } from './push-protocol.ts';
 import type { PushSession } from './push-sessions.ts';
 import { type InterruptedPush, PushedReleases } from './pushed-releases.ts';
@@ -46,7 +46,9 @@ export class MainPush {
   async receive(push: MainPushRequest): Promise<PushOutcome> {
     const { session, repository, command, say, signal } = push;
     if (isZero(command.new)) {
-      say(`main is what ${session.app.slug} runs, so it stays. To remove the app: gantry apps destroy ${session.app.slug}`);
+      say(
+        `main is what ${session.app.slug} runs, so it stays. To remove the app: gantry apps destroy ${session.app.slug}`,
+      );
       return refused('main cannot be deleted');
     }
     if (!(await repository.isCommit(command.new))) return refused('not a commit');
@@ -83,20 +85,29 @@ export class MainPush {
       if ('failed' in ending || !(await repository.isCommit(push.commit))) return;
       const current = await repository.main();
       if (current === push.commit) return;
-      if (!current || (await repository.descends(push.commit, current))) await repository.moveMain(push.commit, current);
+      if (!current || (await repository.descends(push.commit, current)))
+        await repository.moveMain(push.commit, current);
     } finally {
       turn.end();
     }
   }
 
-  async #deploy(push: MainPushRequest, current: string | undefined, announce: (what: string) => void): Promise<PushOutcome> {
+  async #deploy(
+    push: MainPushRequest,
+    current: string | undefined,
+    announce: (what: string) => void,
+  ): Promise<PushOutcome> {
     const { session, repository, command, say, signal } = push;
     const { app, actor } = session;
-    for (const note of await notesOn(repository, command.new)) say(note);
+    const [notes, sourceDateEpoch] = await Promise.all([
+      notesOn(repository, command.new),
+      repository.commitTime(command.new),
+    ]);
+    for (const note of notes) say(note);
     const build = await this.builds.accept({
       app,
       commit: command.new,
-      sourceDateEpoch: await repository.commitTime(command.new),
+      sourceDateEpoch,
       createdBy: actor.user.id,
       archive: repository.archive(command.new),
     });
@@ -144,11 +155,17 @@ export class MainPush {
 
 /** What a commit holds that a build does not see. */
 async function notesOn(repository: GitRepository, commit: string): Promise<string[]> {
+  const [modules, attributes] = await Promise.all([
+    repository.file(commit, '.gitmodules'),
+    repository.file(commit, '.gitattributes'),
+  ]);
   const notes: string[] = [];
-  if ((await repository.file(commit, '.gitmodules')) !== undefined) {
-    notes.push('This repository has submodules. They are not followed: their folders are empty in the build.');
+  if (modules !== undefined) {
+    notes.push(
+      'This repository has submodules. They are not followed: their folders are empty in the build.',
+    );
   }
-  if (/\bfilter=lfs\b/.test((await repository.file(commit, '.gitattributes')) ?? '')) {
+  if (/\bfilter=lfs\b/.test(attributes ?? '')) {
     notes.push('This repository uses Git LFS. It is not followed: the build sees the pointer files.');
   }
   return notes;

@@ -12,15 +12,20 @@ describe('pkt-line', () => {
 
   it('reads back what was written, however it is cut', () => {
     fc.assert(
-      fc.property(fc.array(fc.oneof(fc.string(), fc.constant(null))), fc.integer({ min: 1, max: 7 }), (items, size) => {
-        const bytes = Buffer.concat(items.map((item) => (item === null ? FLUSH : packet(item))));
-        const reader = new PacketReader();
-        const read: (string | null)[] = [];
-        for (let at = 0; at < bytes.length; at += size) {
-          for (const item of reader.push(bytes.subarray(at, at + size))) read.push(item === 'flush' ? null : item.toString());
-        }
-        expect(read).toEqual(items.map((item) => (item === null ? null : Buffer.from(item).toString())));
-      }),
+      fc.property(
+        fc.array(fc.oneof(fc.string(), fc.constant(null))),
+        fc.integer({ min: 1, max: 7 }),
+        (items, size) => {
+          const bytes = Buffer.concat(items.map((item) => (item === null ? FLUSH : packet(item))));
+          const reader = new PacketReader();
+          const read: (string | null)[] = [];
+          for (let at = 0; at < bytes.length; at += size) {
+            for (const item of reader.push(bytes.subarray(at, at + size)))
+              read.push(item === 'flush' ? null : item.toString());
+          }
+          expect(read).toEqual(items.map((item) => (item === null ? null : Buffer.from(item).toString())));
+        },
+      ),
     );
   });
 

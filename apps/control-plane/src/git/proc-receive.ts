@@ -16,7 +16,9 @@ async function main(): Promise<void> {
   process.stdout.write(Buffer.concat([packet('version=1'), FLUSH]));
   const commands = (await nextGroup(packets)).map(parseCommand);
   const outcomes = await ask(commands);
-  const answer = commands.flatMap(({ ref }) => report(ref, outcomes.get(ref) ?? { kind: 'refused', reason: ENDED }));
+  const answer = commands.flatMap(({ ref }) =>
+    report(ref, outcomes.get(ref) ?? { kind: 'refused', reason: ENDED }),
+  );
   process.stdout.write(Buffer.concat([...answer, FLUSH]), () => process.exit(0));
 }
 
@@ -45,12 +47,18 @@ function parseCommand(line: string): PushCommand {
 
 function report(ref: string, outcome: PushOutcome): Buffer[] {
   if (outcome.kind === 'refused') return [packet(`ng ${ref} ${outcome.reason}`)];
-  return outcome.kind === 'git' ? [packet(`ok ${ref}`), packet('option fall-through')] : [packet(`ok ${ref}`)];
+  return outcome.kind === 'git'
+    ? [packet(`ok ${ref}`), packet('option fall-through')]
+    : [packet(`ok ${ref}`)];
 }
 
 function ask(commands: PushCommand[]): Promise<Map<string, PushOutcome>> {
   const outcomes = new Map<string, PushOutcome>();
-  const { [HOOK_ENV.socket]: socketPath, [HOOK_ENV.id]: id = '', [HOOK_ENV.secret]: secret = '' } = process.env;
+  const {
+    [HOOK_ENV.socket]: socketPath,
+    [HOOK_ENV.id]: id = '',
+    [HOOK_ENV.secret]: secret = '',
+  } = process.env;
   return new Promise((resolve) => {
     const giveUp = () => resolve(outcomes);
     const call = request(

@@ -14,7 +14,9 @@ import { PushesService } from './pushes.service.ts';
 const MAX_BODY_BYTES = 1024 * 1024;
 
 const oid = z.string().regex(/^[0-9a-f]{40}$/);
-const Body = z.object({ commands: z.array(z.object({ old: oid, new: oid, ref: z.string().min(1).max(4_096) })).min(1) });
+const Body = z.object({
+  commands: z.array(z.object({ old: oid, new: oid, ref: z.string().min(1).max(4_096) })).min(1),
+});
 
 /** Where the proc-receive hooks of pushes call: HTTP on a unix socket in the data folder, one call each. */
 @Injectable()

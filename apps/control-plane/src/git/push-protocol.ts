@@ -15,4 +15,8 @@ export type PushOutcome = { kind: 'done' } | { kind: 'git' } | { kind: 'refused'
 export type PushMessage = { line: string } | { results: { ref: string; outcome: PushOutcome }[] };
 
 /** The environment of a hook: where to call, and the secret of this one push. */
-export const HOOK_ENV = { socket: 'GANTRY_PUSH_SOCKET', id: 'GANTRY_PUSH_ID', secret: 'GANTRY_PUSH_SECRET' } as const;
+export const HOOK_ENV = {
+  socket: 'GANTRY_PUSH_SOCKET',
+  id: 'GANTRY_PUSH_ID',
+  secret: 'GANTRY_PUSH_SECRET',
+} as const;

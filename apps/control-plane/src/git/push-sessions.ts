@@ -53,7 +53,8 @@ export class PushSessions {
     const entry = this.#open.get(id);
     const expected = Buffer.from(entry?.session.secret ?? '');
     const given = Buffer.from(secret);
-    if (!entry || entry.claimed || given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
+    if (!entry || entry.claimed || given.length !== expected.length || !timingSafeEqual(given, expected))
+      return undefined;
     entry.claimed = true;
     return entry.session;
   }

@@ -2,8 +2,8 @@ import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy }
 import { errorMessage, PlatformError } from '#libs/errors';
 import type { Logger } from '#libs/log';
 import { LOGGER } from '../tokens.ts';
-import type { GitRepository } from './git-repository.ts';
 import { GitRepositories } from './git-repositories.ts';
+import type { GitRepository } from './git-repository.ts';
 import { GIT_LIMITS, type GitLimits } from './limits.ts';
 import { MainPush } from './main-push.ts';
 import type { PushCommand, PushOutcome } from './push-protocol.ts';
@@ -63,7 +63,12 @@ export class PushesService implements OnApplicationBootstrap, OnModuleDestroy {
     }));
   }
 
-  async #receiveMain(session: PushSession, repository: GitRepository, command: PushCommand, say: Say): Promise<PushOutcome> {
+  async #receiveMain(
+    session: PushSession,
+    repository: GitRepository,
+    command: PushCommand,
+    say: Say,
+  ): Promise<PushOutcome> {
     const { signal } = this.#stopping;
     try {
       return await this.mainPush.receive({ session, repository, command, say, signal });
@@ -81,7 +86,8 @@ export class PushesService implements OnApplicationBootstrap, OnModuleDestroy {
   #inBackground(slug: string, task: () => Promise<void>): void {
     const running = task()
       .catch((error: unknown) => {
-        if (!this.#stopping.signal.aborted) this.log.warn({ app: slug, error: errorMessage(error) }, 'after a push');
+        if (!this.#stopping.signal.aborted)
+          this.log.warn({ app: slug, error: errorMessage(error) }, 'after a push');
       })
       .finally(() => this.#tasks.delete(running));
     this.#tasks.add(running);

@@ -10,12 +10,24 @@ describe('judgeMain', () => {
   it.each([
     ['the first push', { seen: undefined, wanted: A, current: undefined, descends: false }, 'deploy'],
     ['one more commit', { seen: A, wanted: B, current: A, descends: true }, 'deploy'],
-    ['a forced push by one who saw the current commit', { seen: A, wanted: B, current: A, descends: false }, 'deploy'],
+    [
+      'a forced push by one who saw the current commit',
+      { seen: A, wanted: B, current: A, descends: false },
+      'deploy',
+    ],
     ['a push that waited for an ancestor', { seen: A, wanted: C, current: B, descends: true }, 'deploy'],
     ['a push that waited for another history', { seen: A, wanted: C, current: B, descends: false }, 'stale'],
-    ['a first push that another overtook', { seen: undefined, wanted: C, current: B, descends: false }, 'stale'],
+    [
+      'a first push that another overtook',
+      { seen: undefined, wanted: C, current: B, descends: false },
+      'stale',
+    ],
     ['a push that waited for the same commit', { seen: A, wanted: B, current: B, descends: true }, 'same'],
-    ['a push onto a branch that is gone', { seen: A, wanted: B, current: undefined, descends: false }, 'stale'],
+    [
+      'a push onto a branch that is gone',
+      { seen: A, wanted: B, current: undefined, descends: false },
+      'stale',
+    ],
   ])('%s', (_, push, verdict) => {
     expect(judgeMain(push)).toBe(verdict);
   });

@@ -12,7 +12,12 @@ export function isZero(oid: string): boolean {
  * branch to be, undefined for none; `current` what it is now. A pusher who saw the current commit has decided
  * knowingly, forced or not; one who did not may only add to it.
  */
-export function judgeMain(push: { seen: string | undefined; wanted: string; current: string | undefined; descends: boolean }) {
+export function judgeMain(push: {
+  seen: string | undefined;
+  wanted: string;
+  current: string | undefined;
+  descends: boolean;
+}) {
   if (push.wanted === push.current) return 'same';
   if (push.seen === push.current || push.descends) return 'deploy';
   return 'stale';
@@ -22,7 +27,8 @@ export function judgeMain(push: { seen: string | undefined; wanted: string; curr
 export function refusalOf(command: PushCommand, limits: { refNameBytes: number }): string | undefined {
   const { ref } = command;
   if (isZero(command.new)) return undefined;
-  if (Buffer.byteLength(ref) > limits.refNameBytes) return `the name is longer than ${limits.refNameBytes} bytes`;
+  if (Buffer.byteLength(ref) > limits.refNameBytes)
+    return `the name is longer than ${limits.refNameBytes} bytes`;
   if (!/^refs\/(heads|tags)\//.test(ref)) return 'only branches and tags are stored';
   if (ref.startsWith(`${MAIN_REF}/`)) return 'main is a branch, so it cannot be a folder of branches';
   return undefined;

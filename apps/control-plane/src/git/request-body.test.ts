@@ -1,6 +1,6 @@
 import { PassThrough, Readable, type Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { FLUSH, packet } from './pkt-line.ts';
@@ -35,7 +35,9 @@ describe('bodyStages', () => {
     source.write('abc');
     const out = new PassThrough();
     out.resume();
-    await expect(pipeline([source, ...bodyStages(undefined, { maxBytes: 10, idleMs: 20 }), out])).rejects.toMatchObject({
+    await expect(
+      pipeline([source, ...bodyStages(undefined, { maxBytes: 10, idleMs: 20 }), out]),
+    ).rejects.toMatchObject({
       code: 'timeout',
     });
   });
@@ -47,7 +49,9 @@ describe('pushHead', () => {
   it('passes a push on, however it is cut', async () => {
     const push = Buffer.concat([head, Buffer.from('PACKzzzz')]);
     for (const size of [1, 3, 50, 1_000]) {
-      const chunks = Array.from({ length: Math.ceil(push.length / size) }, (_, i) => push.subarray(i * size, (i + 1) * size));
+      const chunks = Array.from({ length: Math.ceil(push.length / size) }, (_, i) =>
+        push.subarray(i * size, (i + 1) * size),
+      );
       expect(await through([pushHead(1_000)], ...chunks)).toEqual(push);
     }
   });
@@ -56,6 +60,8 @@ describe('pushHead', () => {
     await expect(through([pushHead(20)], head)).rejects.toMatchObject({ code: 'too_large' });
     const endless = Array.from({ length: 100 }, () => packet('x'.repeat(100)));
     await expect(through([pushHead(1_000)], ...endless)).rejects.toMatchObject({ code: 'too_large' });
-    await expect(through([pushHead(1_000)], Buffer.from('GET / HTTP/1.1'))).rejects.toMatchObject({ code: 'invalid_input' });
+    await expect(through([pushHead(1_000)], Buffer.from('GET / HTTP/1.1'))).rejects.toMatchObject({
+      code: 'invalid_input',
+    });
   });
 });

@@ -30,7 +30,12 @@ function limited({ maxBytes, idleMs }: BodyLimits): Transform {
       timer.refresh();
       size += chunk.length;
       if (size <= maxBytes) done(null, chunk);
-      else done(new PlatformError('too_large', `the request is larger than ${maxBytes} bytes`, { details: { limitBytes: maxBytes } }));
+      else
+        done(
+          new PlatformError('too_large', `the request is larger than ${maxBytes} bytes`, {
+            details: { limitBytes: maxBytes },
+          }),
+        );
     },
     flush(done) {
       clearTimeout(timer);
@@ -82,7 +87,9 @@ function endsWithin(bytes: Buffer, maxBytes: number): boolean {
     const length = lengthAt(bytes, at);
     if (length === 0) return true;
     if (at + (length ?? 0) > maxBytes) {
-      throw new PlatformError('too_large', `a push names at most ${maxBytes} bytes of refs at once`, { hint: 'Push fewer refs at a time.' });
+      throw new PlatformError('too_large', `a push names at most ${maxBytes} bytes of refs at once`, {
+        hint: 'Push fewer refs at a time.',
+      });
     }
     if (length === undefined || at + length > bytes.length) return false;
     at += length;

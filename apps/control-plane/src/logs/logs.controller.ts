@@ -28,6 +28,10 @@ export class LogsController {
   ): Promise<AsyncIterable<LogEntry>> {
     const app = await this.apps.require(actor.organization.id, params.app);
     const { since, ...rest } = query;
-    return this.logs.read(app.id, { ...rest, ...(since === undefined ? {} : { since: new Date(since) }) }, gone);
+    return this.logs.read(
+      app.id,
+      { ...rest, ...(since === undefined ? {} : { since: new Date(since) }) },
+      gone,
+    );
   }
 }

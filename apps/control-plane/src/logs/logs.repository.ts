@@ -23,7 +23,10 @@ export class LogsRepository {
   constructor(private readonly prisma: PrismaService) {}
 
   /** The instances among these that the node has or had. */
-  async instancesOf(nodeId: string, ids: readonly string[]): Promise<{ id: string; appId: string; service: string }[]> {
+  async instancesOf(
+    nodeId: string,
+    ids: readonly string[],
+  ): Promise<{ id: string; appId: string; service: string }[]> {
     return this.prisma.instance.findMany({
       where: { nodeId, id: { in: [...ids] } },
       select: { id: true, appId: true, service: true },
@@ -43,7 +46,8 @@ export class LogsRepository {
         const first = new Date(Math.min(...lines.map((line) => line.at.getTime())));
         const where = { appId, instanceId, at: { gte: first } };
         const stored = await tx.logEntry.findMany({ where, orderBy: { id: 'desc' }, take: keep });
-        for (const line of withoutDuplicates(lines, stored)) data.push({ ...line, appId, instanceId, service });
+        for (const line of withoutDuplicates(lines, stored))
+          data.push({ ...line, appId, instanceId, service });
       }
       if (data.length) await tx.logEntry.createMany({ data });
       return data.length;
@@ -71,7 +75,11 @@ export class LogsRepository {
 
   /** The id of the app's newest line, 0 without one. */
   async lastId(appId: string): Promise<bigint> {
-    const row = await this.prisma.logEntry.findFirst({ where: { appId }, orderBy: { id: 'desc' }, select: { id: true } });
+    const row = await this.prisma.logEntry.findFirst({
+      where: { appId },
+      orderBy: { id: 'desc' },
+      select: { id: true },
+    });
     return row?.id ?? 0n;
   }
 

@@ -25,7 +25,8 @@ export class RegistryAccess {
     if (actor.kind === 'node') return true;
     if (actor.kind !== 'user') return false;
     if (repository === null) return true;
-    if (!isAllowed(() => assertAllowed(actor, { audience: 'user', permission: PERMISSION[action] }))) return false;
+    if (!isAllowed(() => assertAllowed(actor, { audience: 'user', permission: PERMISSION[action] })))
+      return false;
     const [id, ...rest] = repository.split('/');
     if (!id || rest.length === 0) return false;
     const where = { id, organizationId: actor.organization.id };

@@ -12,6 +12,7 @@ export function registerRegistry(fastify: FastifyInstance, { registry }: { regis
       reply.hijack();
       await registry.handle(request.raw, reply.raw);
     };
-    for (const url of ['/v2', '/v2/', '/v2/*']) scope.route({ method: METHODS, url, handler, exposeHeadRoute: false });
+    for (const url of ['/v2', '/v2/', '/v2/*'])
+      scope.route({ method: METHODS, url, handler, exposeHeadRoute: false });
   });
 }

@@ -12,14 +12,25 @@ const BaseLayer = z.object({
   gzip: z.boolean(),
 });
 
+/** A launch layer that the base comes with: exported in place of a buildpack's layer that has this metadata. */
+const ProvidedLayer = z.object({
+  buildpack: z.string(),
+  name: z.string(),
+  metadata: z.record(z.string(), z.json()),
+  prefix: z.string(),
+  layer: BaseLayer,
+});
+
 /** What is written next to a base image's layers, last: a folder without it is not finished. */
 export const BaseImageRecord = z.object({
   name: z.enum(['run', 'build']),
   architecture: z.string(),
   layers: z.array(BaseLayer).min(1),
   env: z.array(z.string()),
+  provided: z.array(ProvidedLayer).default([]),
 });
 
+export type ProvidedLayer = z.infer<typeof ProvidedLayer>;
 export type BaseLayer = z.infer<typeof BaseLayer>;
 
 /** A base image on disk: `folder` holds the layers' files. */

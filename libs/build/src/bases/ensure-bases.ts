@@ -1,7 +1,9 @@
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { type Exec, randomText, readFileIfExists, syncFolder } from '#libs/host';
 import type { Logger } from '#libs/log';
+import { removeTree } from '../work-folder.ts';
+import { allOrNone } from './all-or-none.ts';
 import { type BaseImage, BaseImageRecord, type BaseImages, RECORD_FILE } from './base-image.ts';
 import { withFileLock } from './file-lock.ts';
 import { makeBase } from './make-base.ts';
@@ -47,34 +49,23 @@ async function readBase(folder: string, name: BaseName): Promise<BaseImage | und
 
 async function makeBases(recipe: Recipe, folder: string, options: EnsureBasesOptions): Promise<BaseImages> {
   const { cacheDir, exec, log, onProgress } = options;
-  await removeLeftovers(cacheDir);
+  await removeLeftovers(cacheDir, exec);
   const staging = path.join(cacheDir, `.${recipe.digest.slice(0, 12)}.${randomText(6)}.tmp`);
   const startedMs = Date.now();
   onProgress?.('Making the base images from Debian packages (once per machine, about a minute)');
-  // One failing stops the other at once: both would fail for the same reason, minutes apart.
-  const stop = new AbortController();
-  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
-  const make = async (name: BaseName) => {
-    try {
-      const onLine = (line: string) => onProgress?.(`${name} image: ${line}`);
-      await makeBase({ recipe, name, folder: path.join(staging, name), exec, onLine, signal });
-      await rm(path.join(staging, name, 'tmp'), { recursive: true, force: true });
-    } catch (error) {
-      stop.abort(error);
-      throw error;
-    }
+  const make = (name: BaseName) => async (signal: AbortSignal) => {
+    const onLine = (line: string) => onProgress?.(`${name} image: ${line}`);
+    await makeBase({ recipe, name, folder: path.join(staging, name), exec, onLine, signal });
   };
-  const results = await Promise.allSettled([make('run'), make('build')]);
   try {
-    signal.throwIfAborted();
-    const failed = results.find((result) => result.status === 'rejected');
-    if (failed) throw failed.reason;
+    await allOrNone(options.signal, [make('run'), make('build')]);
+    for (const name of ['run', 'build']) await removeTree(exec, path.join(staging, name, 'tmp'));
     await syncFolder(staging);
-    await rm(folder, { recursive: true, force: true });
+    await removeTree(exec, folder);
     await rename(staging, folder);
     await syncFolder(cacheDir);
   } catch (error) {
-    await rm(staging, { recursive: true, force: true });
+    await removeTree(exec, staging);
     throw error;
   }
   log.info({ ms: Date.now() - startedMs, recipe: recipe.digest }, 'base images made');
@@ -84,8 +75,8 @@ async function makeBases(recipe: Recipe, folder: string, options: EnsureBasesOpt
 }
 
 /** Staging folders of processes that were killed. Called under the lock, so none is in use. */
-async function removeLeftovers(cacheDir: string): Promise<void> {
+async function removeLeftovers(cacheDir: string, exec: Exec): Promise<void> {
   for (const name of await readdir(cacheDir)) {
-    if (name.endsWith('.tmp')) await rm(path.join(cacheDir, name), { recursive: true, force: true });
+    if (name.endsWith('.tmp')) await removeTree(exec, path.join(cacheDir, name));
   }
 }

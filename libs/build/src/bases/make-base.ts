@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -10,8 +9,10 @@ import { createGzip } from 'node:zlib';
 import { isSystemError, PlatformError } from '#libs/errors';
 import type { Exec } from '#libs/host';
 import { writeFileDurably } from '#libs/host';
+import { allOrNone } from './all-or-none.ts';
 import { type BaseImage, BaseImageRecord, type BaseLayer, RECORD_FILE } from './base-image.ts';
 import { debianSourceLines } from './debian-sources.ts';
+import { makeNodeLayer } from './node-layer.ts';
 import { type BaseName, type Recipe, RELEASE } from './recipe.ts';
 
 /** Times in the image: fixed, so that the same packages make the same layer. */
@@ -40,19 +41,23 @@ export async function makeBase(options: MakeBaseOptions): Promise<BaseImage> {
   await mkdir(temporary, { recursive: true });
   const gzip = name === 'run';
   const file = gzip ? 'layer.tar.gz' : 'layer.tar';
-  const layer = await writeLayer(options, path.join(folder, file), gzip, temporary);
+  const [layer, provided] = await allOrNone(options.signal, [
+    (signal) => writeLayer({ ...options, signal }, path.join(folder, file), gzip, temporary),
+    async (signal) => (name === 'build' ? makeNodeLayer({ ...options, temporary, signal }) : undefined),
+  ]);
   const record = BaseImageRecord.parse({
     name,
     architecture: process.arch === 'x64' ? 'amd64' : process.arch,
     layers: [{ ...layer, file, gzip }],
     env: RUN_ENV,
+    provided: provided ? [provided] : [],
   });
   await writeFileDurably(path.join(folder, RECORD_FILE), JSON.stringify(record, null, 2), 0o644);
   return { ...record, folder: path.resolve(recipe.folder, folder) };
 }
 
 async function writeLayer(
-  { recipe, name, exec, onLine, signal }: MakeBaseOptions,
+  { recipe, name, exec, onLine, signal }: MakeBaseOptions & { signal: AbortSignal },
   file: string,
   gzip: boolean,
   temporary: string,
@@ -73,20 +78,26 @@ async function writeLayer(
     '-',
     ...(await hostSources()),
   ];
-  const deadline = AbortSignal.timeout(MAKE_TIMEOUT_MS);
   const variables = [
     `TMPDIR=${temporary}`,
     `SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}`,
     `GANTRY_NODE_BINARY=${recipe.nodeBinary}`,
     `GANTRY_NPM_FOLDER=${recipe.npmFolder}`,
   ];
-  const child = exec.spawn('env', [...variables, 'mmdebstrap', ...args], {
+  // In namespaces of its own: mmdebstrap mounts /proc and more into the root folder, and must not leave them, nor any
+  // process of a package's scripts, when it is killed.
+  const isolated = ['--mount', '--propagation=private', '--pid', '--fork', '--mount-proc', '--kill-child=SIGKILL'];
+  const child = exec.spawn('unshare', [...isolated, '--', 'env', ...variables, 'mmdebstrap', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+    signal: AbortSignal.any([signal, AbortSignal.timeout(MAKE_TIMEOUT_MS)]),
+    killSignal: 'SIGKILL',
   });
+  let spawnError: unknown;
+  child.on('error', (error) => {
+    spawnError = error;
+  });
+  const closed = new Promise<number | null>((resolve) => child.on('close', resolve));
   if (!child.stdout || !child.stderr) throw new PlatformError('internal', 'mmdebstrap has no output to read');
-  const ended = once(child, 'close');
-  ended.catch(() => {}); // looked at below, after the pipe
   const said: string[] = [];
   createInterface({ input: child.stderr }).on('line', (line) => {
     said.push(line);
@@ -96,16 +107,15 @@ async function writeLayer(
   const whole = new Measure();
   const kept = new Measure();
   const compress = gzip ? [createGzip({ level: GZIP_LEVEL })] : [];
-  await pipeline([child.stdout, whole, ...compress, kept, createWriteStream(file, { mode: 0o644 })]);
-  let code: unknown;
-  try {
-    [code] = await ended;
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw startError(error);
-  }
+  const written = pipeline([child.stdout, whole, ...compress, kept, createWriteStream(file, { mode: 0o644 })]);
+  const [outcome] = await Promise.allSettled([written]);
+  if (outcome.status === 'rejected') child.kill('SIGKILL');
+  const code = await closed; // only now is nothing left that writes below the folder
+  signal.throwIfAborted();
+  if (spawnError) throw startError(spawnError);
   if (code === 127) throw missingError();
   if (code !== 0) throw makeError(name, said);
+  if (outcome.status === 'rejected') throw outcome.reason;
   await syncFile(file);
   return { diffId: whole.digest(), digest: kept.digest(), sizeBytes: (await stat(file)).size };
 }

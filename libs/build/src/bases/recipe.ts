@@ -9,7 +9,7 @@ import { PlatformError } from '#libs/errors';
 export const RELEASE = 'bookworm';
 
 /** Raised when the code that runs the recipe changes what comes out of it. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 export type BaseName = 'run' | 'build';
 

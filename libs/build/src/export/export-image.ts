@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import type { ServiceDefinition } from '#libs/contract';
@@ -8,7 +7,7 @@ import type { AppFolder, BuildpackToml } from '../buildpack/buildpack-files.ts';
 import { type BuiltLayer, readLaunchVariables } from '../buildpack/read-layers.ts';
 import type { ExportedLayer } from '../cache/layer-cache.ts';
 import { isFolderInside } from '../read-inside.ts';
-import { type ExportContext, exportApp, exportLaunchLayer, type ImageTarget, layerPrefix } from './export-layers.ts';
+import { type ExportContext, exportApp, exportLaunchLayer, type ImageTarget, layerPrefix, pushBaseLayer } from './export-layers.ts';
 import { imageConfig } from './image-config.ts';
 import { type LayerEnvironment, launchEnvironment } from './launch-env.ts';
 
@@ -36,7 +35,7 @@ export async function exportImage(options: ExportImageOptions): Promise<Exported
   const launch = options.layers.filter((layer) => layer.types.launch);
   const [app, , ...exported] = await Promise.all([
     exportApp(options, options.sourceDateEpoch, appFolders.map((folder) => folder.path)),
-    pushBase(target, runBase, signal),
+    Promise.all(runBase.layers.map((layer) => pushBaseLayer(target, runBase, layer, signal))),
     ...launch.map((layer) => exportLaunchLayer(options, layer, layerPrefix(layer, appFolders))),
   ]);
   const launchLayers = launch.flatMap((layer, index) => {
@@ -85,14 +84,6 @@ async function layerEnvironments(
       };
     }),
   );
-}
-
-async function pushBase({ registry, repository }: ImageTarget, base: BaseImage, signal?: AbortSignal): Promise<void> {
-  for (const { digest, sizeBytes, file } of base.layers) {
-    const open = () => createReadStream(path.join(base.folder, file));
-    if (await registry.hasBlob(repository, digest, signal)) continue;
-    await registry.pushBlob({ repository, digest, sizeBytes, open, ...(signal ? { signal } : {}) });
-  }
 }
 
 async function pushImage({ registry, repository }: ImageTarget, image: ReturnType<typeof createImage>, signal?: AbortSignal): Promise<void> {

@@ -2,15 +2,21 @@ import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { createGunzip } from 'node:zlib';
 import type { Engine } from '#libs/engine';
 import { PlatformError } from '#libs/errors';
 import type { Exec } from '#libs/host';
-import { createLayer, type RegistryClient } from '#libs/oci';
+import { createLayer, MEDIA_TYPES, type RegistryClient } from '#libs/oci';
+import type { BaseImage, BaseLayer } from '../bases/base-image.ts';
+import { LAYER_MTIME } from '../bases/node-layer.ts';
 import type { AppFolder } from '../buildpack/buildpack-files.ts';
 import type { BuiltLayer } from '../buildpack/read-layers.ts';
 import { type CachedLayer, type ExportedLayer, knownExport } from '../cache/layer-cache.ts';
 import { APP_UID, type WorkFolder } from '../work-folder.ts';
+
+/** Repository for what many apps have in common: other repositories mount its blobs, so they are sent only once. */
+const SHARED_REPOSITORY = 'gantry/base';
 
 /** The registry that an image goes to, and its repository there. */
 export interface ImageTarget {
@@ -18,15 +24,13 @@ export interface ImageTarget {
   repository: string;
 }
 
-/** Modification time in launch layers: the one that CNB's lifecycle uses, so that a layer does not depend on the commit. */
-const LAYER_MTIME = 315_532_801;
-
 /** Bytes of all layers that one build adds, unpacked. */
 export const MAX_IMAGE_BYTES = 6 * 2 ** 30;
 
 export interface ExportContext {
   work: WorkFolder;
   cached: readonly CachedLayer[];
+  buildBase: BaseImage;
   target: ImageTarget;
   engine: Engine;
   exec: Exec;
@@ -41,12 +45,32 @@ export function layerPrefix(layer: { buildpack: string; name: string }, appFolde
 
 /** A launch layer in the registry and in the engine; made and sent only when it is not there as it was. */
 export async function exportLaunchLayer(context: ExportContext, layer: BuiltLayer, prefix: string): Promise<ExportedLayer & { reused: boolean }> {
+  const { target, signal, buildBase } = context;
+  const provided = buildBase.provided.find(
+    (candidate) => candidate.buildpack === layer.buildpack && candidate.name === layer.name && isDeepStrictEqual(candidate.metadata, layer.metadata),
+  );
+  if (provided) {
+    await pushBaseLayer(target, buildBase, provided.layer, signal);
+    const { digest, diffId, sizeBytes } = provided.layer;
+    return { digest, diffId, sizeBytes, mediaType: MEDIA_TYPES.ociLayerGzip, prefix: provided.prefix, reused: true };
+  }
+  if (layer.metadata.provided === true) {
+    throw new PlatformError('build_failed', `the layer ${layer.buildpack}/${layer.name} says that the base image provides it, but it does not`);
+  }
   const known = knownExport(context.cached, { ...layer, prefix });
-  const { target, signal } = context;
   if (known && (await target.registry.hasBlob(target.repository, known.digest, signal))) return { ...known, reused: true };
   const source = path.join(context.work.layers, layer.buildpack, layer.name);
   const made = await exportFolder(context, { source, within: context.work.layers, prefix, mtime: LAYER_MTIME, exclude: [] });
   return { ...made, prefix, reused: false };
+}
+
+/** Sends a layer of a base image to the app's repository; mostly there is nothing to send. */
+export async function pushBaseLayer({ registry, repository }: ImageTarget, base: BaseImage, layer: BaseLayer, signal?: AbortSignal): Promise<void> {
+  const { digest, sizeBytes, file } = layer;
+  if (await registry.hasBlob(repository, digest, signal)) return;
+  const push = { digest, sizeBytes, open: () => createReadStream(path.join(base.folder, file)), signal };
+  if (!(await registry.hasBlob(SHARED_REPOSITORY, digest, signal))) await registry.pushBlob({ ...push, repository: SHARED_REPOSITORY });
+  await registry.pushBlob({ ...push, repository, mountFrom: SHARED_REPOSITORY });
 }
 
 /** The app's own folder as a layer; what other layers put into it is left out. */
@@ -67,13 +91,13 @@ async function exportFolder(context: ExportContext, folder: FolderExport): Promi
   const { engine, exec, target, signal } = context;
   const { mtime, ...entry } = folder;
   const output = path.join(context.work.blobs, `${randomUUID()}.tar.gz`);
-  const layer = await createLayer({ entries: [{ ...entry, uid: APP_UID, gid: APP_UID }], mtime, output, exec, ...(signal ? { signal } : {}) });
+  const layer = await createLayer({ entries: [{ ...entry, uid: APP_UID, gid: APP_UID }], mtime, output, exec, signal });
   if (layer.uncompressedBytes > MAX_IMAGE_BYTES) {
     throw new PlatformError('build_failed', `${folder.prefix} of the image has ${layer.uncompressedBytes >> 20} MiB; at most ${MAX_IMAGE_BYTES / 2 ** 20} are allowed`);
   }
   const { digest, diffId, sizeBytes, mediaType } = layer;
   await Promise.all([
-    target.registry.pushBlob({ repository: target.repository, digest, sizeBytes, open: () => createReadStream(output), ...(signal ? { signal } : {}) }),
+    target.registry.pushBlob({ repository: target.repository, digest, sizeBytes, open: () => createReadStream(output), signal }),
     importInto(engine, diffId, output),
   ]);
   await rm(output);

@@ -72,15 +72,12 @@ export class LayerStore {
       signal?.throwIfAborted();
       const leader = this.#making.get(diffId);
       if (leader) {
-        await leader.catch(() => {});
+        await leader;
         continue;
       }
       // Between `get` and `set` nothing is awaited, so there is never a second leader.
       const making = this.#makeIfMissing(diffId, source, signal);
-      this.#making.set(
-        diffId,
-        making.then(() => undefined),
-      );
+      this.#making.set(diffId, settled(making));
       try {
         return await making;
       } finally {
@@ -135,6 +132,12 @@ export class LayerStore {
       throw error;
     }
   }
+}
+
+/** Resolves when the work is over, whether it failed or not: that is for whoever began it to hear. */
+function settled(work: Promise<unknown>): Promise<void> {
+  const over = () => {};
+  return work.then(over, over);
 }
 
 /** One flush of the file system instead of one per file of a layer. */

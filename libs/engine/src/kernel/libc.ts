@@ -77,6 +77,24 @@ export function unmount(target: string): boolean {
   throw error;
 }
 
+/** `unmount` in a thread: the last one of an overlay can take the kernel tens of milliseconds. */
+export function unmountInThread(target: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    cUmount2.async(target, MNT_DETACH | UMOUNT_NOFOLLOW, (error: Error | null, result: number) => {
+      if (error) reject(error);
+      else if (result === 0) resolve(true);
+      else {
+        // The reason stayed behind in the thread; asked again, the kernel gives it at once.
+        try {
+          resolve(unmount(target));
+        } catch (failure) {
+          reject(failure);
+        }
+      }
+    });
+  });
+}
+
 export interface TreeMount {
   /** A folder or file of the host. */
   source: string;

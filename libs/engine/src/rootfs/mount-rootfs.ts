@@ -12,6 +12,7 @@ import {
   mount,
   mountTree,
   unmount,
+  unmountInThread,
 } from '../kernel/libc.ts';
 
 /** What mount(2) takes: one page, with the final NUL. */
@@ -77,7 +78,9 @@ function mountOverlay(request: RootfsRequest, points: string[]): void {
     }
     // Open folders give each layer a name of some 17 bytes, so that 200 of them fit the page that mount(2) takes.
     const lowers = points.map(openFolder).reverse().join(':');
-    const options = `lowerdir=${lowers},upperdir=${openFolder(request.upper)},workdir=${openFolder(request.work)}`;
+    // `volatile`: what a container writes beside its volumes ends with it, so nothing of it is worth a flush of the disk,
+    // which unmounting would otherwise do. No upper folder is ever mounted again.
+    const options = `volatile,lowerdir=${lowers},upperdir=${openFolder(request.upper)},workdir=${openFolder(request.work)}`;
     if (Buffer.byteLength(options) > MAX_OPTION_BYTES) {
       throw new PlatformError('limit_exceeded', `${points.length} layers do not fit one overlay mount`, {
         hint: 'squash the image to fewer layers',
@@ -104,7 +107,7 @@ export async function removeMountPoints(folder: string): Promise<void> {
   }
   for (const entry of entries) {
     const point = path.join(folder, entry.name);
-    while (unmount(point)); // once for each mount stacked there by a create that was cut short
+    while (await unmountInThread(point)); // once for each mount stacked there by a create that was cut short
     const kind = await lstat(point);
     await (kind.isDirectory() ? rmdir(point) : unlink(point));
   }

@@ -1,5 +1,5 @@
-import { decodeEntry, decodeHeader, decodePax, type LongNames, malformed } from './tar-decode.ts';
-import { type EncodeOptions, encodeEntry, endOfArchive } from './tar-encode.ts';
+import { decodeEntry, decodeHeader, decodePax, type LongNames, malformed, type RawHeader } from './tar-decode.ts';
+import { type EncodeOptions, encodeExtended, encodeHeader, endOfArchive } from './tar-encode.ts';
 import { BLOCK_BYTES, paddingOf, type TarEntry } from './tar-entry.ts';
 
 /** Longest extended header (attributes, long names) that is read. */
@@ -7,6 +7,7 @@ const MAX_EXTENDED_BYTES = 1 << 20;
 /** Data pieces below this are copied together, so that thousands of small files do not become thousands of writes. */
 const COPY_BELOW_BYTES = 32 << 10;
 const OUTPUT_BYTES = 128 << 10;
+const NO_BYTES = Buffer.alloc(0);
 
 /** What is to be done with the entries of a tar. */
 export interface TarVisitor {
@@ -24,7 +25,7 @@ export interface TarVisitor {
  */
 export class TarRewriter {
   readonly #output = new Output();
-  #block = Buffer.alloc(0);
+  #block = NO_BYTES;
   #extra: LongNames = { pax: [] };
   #extended: ExtendedHeader | undefined;
   /** Bytes of the current entry's data and padding still to come. */
@@ -55,7 +56,7 @@ export class TarRewriter {
 
   /** Writes entries that the source does not have. Only between entries. */
   insert(entries: readonly TarEntry[]): Buffer[] {
-    for (const entry of entries) this.#output.write(encodeEntry(entry, this.encoding));
+    for (const entry of entries) this.#output.entry(entry, this.encoding);
     return this.#output.take();
   }
 
@@ -103,19 +104,18 @@ export class TarRewriter {
   }
 
   #header(chunk: Buffer, at: number): number {
-    let block: Buffer;
-    let step: number;
     if (this.#block.length === 0 && chunk.length - at >= BLOCK_BYTES) {
-      step = BLOCK_BYTES;
-      block = chunk.subarray(at, at + BLOCK_BYTES);
-    } else {
-      step = Math.min(BLOCK_BYTES - this.#block.length, chunk.length - at);
-      this.#block = Buffer.concat([this.#block, chunk.subarray(at, at + step)]);
-      if (this.#block.length < BLOCK_BYTES) return step;
-      block = this.#block;
-      this.#block = Buffer.alloc(0);
+      this.#take(decodeHeader(chunk, at));
+      return BLOCK_BYTES;
     }
-    const header = decodeHeader(block);
+    const step = Math.min(BLOCK_BYTES - this.#block.length, chunk.length - at);
+    const block = Buffer.concat([this.#block, chunk.subarray(at, at + step)]);
+    this.#block = block.length < BLOCK_BYTES ? block : NO_BYTES;
+    if (block.length === BLOCK_BYTES) this.#take(decodeHeader(block, 0));
+    return step;
+  }
+
+  #take(header: RawHeader | undefined): void {
     if (!header) {
       if (this.#hasExtra()) throw malformed('it ends in the middle of an entry');
       this.#ended = true; // everything after it is padding
@@ -125,17 +125,16 @@ export class TarRewriter {
       if (header.size === 0) this.#endExtended(this.#extended);
     } else {
       const entry = decodeEntry(header, this.#extra);
-      this.#extra = { pax: [] };
+      if (this.#hasExtra()) this.#extra = { pax: [] };
       this.#begin(entry);
     }
-    return step;
   }
 
   #begin(entry: TarEntry): void {
     this.#dataLeft = entry.sizeBytes;
     this.#skipLeft = paddingOf(entry.sizeBytes);
     const written = this.visitor.entry(entry);
-    for (const one of written) this.#output.write(encodeEntry(one, this.encoding));
+    for (const one of written) this.#output.entry(one, this.encoding);
     this.#keepsData = written.at(-1) === entry;
   }
 }
@@ -154,6 +153,14 @@ class Output {
   #buffer = Buffer.allocUnsafe(OUTPUT_BYTES);
   #used = 0;
 
+  entry(entry: TarEntry, encoding: EncodeOptions): void {
+    const extended = encodeExtended(entry, encoding);
+    if (extended.length > 0) this.write(extended);
+    if (this.#used + BLOCK_BYTES > this.#buffer.length) this.#flush();
+    encodeHeader(entry, this.#buffer, this.#used);
+    this.#used += BLOCK_BYTES;
+  }
+
   write(piece: Buffer): void {
     if (piece.length >= COPY_BELOW_BYTES) {
       this.#flush();
@@ -165,7 +172,9 @@ class Output {
   }
 
   pad(bytes: number): void {
-    this.write(endOfArchive().subarray(0, bytes));
+    if (this.#used + bytes > this.#buffer.length) this.#flush();
+    this.#buffer.fill(0, this.#used, this.#used + bytes);
+    this.#used += bytes;
   }
 
   take(): Buffer[] {

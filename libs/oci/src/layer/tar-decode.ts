@@ -25,22 +25,28 @@ export function malformed(why: string): PlatformError {
   return new PlatformError('invalid_input', `the layer is not a valid tar archive: ${why}`);
 }
 
-/** Decodes a header in POSIX, GNU or old format; undefined for a block of zeros. Throws `invalid_input`. */
-export function decodeHeader(block: Buffer): RawHeader | undefined {
-  if (isZero(block)) return undefined;
-  if (!checksumFits(block)) throw malformed('a header has a wrong checksum');
-  const isPosix = block.toString('latin1', 257, 263) === 'ustar\0';
-  const prefix = isPosix ? text(block, 345, 155) : '';
-  const name = text(block, 0, 100);
+/**
+ * Decodes the header at `at` in POSIX, GNU or old format; undefined for a block of zeros. Throws `invalid_input`.
+ * Works in place: a layer has many thousands of headers, and a buffer object for each would cost more than reading it.
+ */
+export function decodeHeader(bytes: Buffer, at: number): RawHeader | undefined {
+  const sum = sumOf(bytes, at, at + BLOCK_BYTES);
+  if (sum === 0) return undefined;
+  const checksum = number(bytes, at + 148, 8);
+  if (sum - sumOf(bytes, at + 148, at + 156) + 8 * 0x20 !== checksum) throw malformed('a header has a wrong checksum');
+  // GNU's own format has other fields where POSIX has the name's prefix.
+  const isPosix = bytes[at + 257] === 0x75 && bytes[at + 262] === 0 && bytes.toString('latin1', at + 257, at + 262) === 'ustar';
+  const prefix = isPosix && bytes[at + 345] !== 0 ? text(bytes, at + 345, 155) : '';
+  const name = text(bytes, at, 100);
   return {
-    flag: block.toString('latin1', 156, 157),
+    flag: String.fromCharCode(bytes[at + 156] ?? 0),
     name: prefix ? `${prefix}/${name}` : name,
-    linkName: text(block, 157, 100),
-    mode: number(block, 100, 8),
-    uid: number(block, 108, 8),
-    gid: number(block, 116, 8),
-    size: number(block, 124, 12),
-    mtime: number(block, 136, 12),
+    linkName: bytes[at + 157] === 0 ? '' : text(bytes, at + 157, 100),
+    mode: number(bytes, at + 100, 8),
+    uid: number(bytes, at + 108, 8),
+    gid: number(bytes, at + 116, 8),
+    size: number(bytes, at + 124, 12),
+    mtime: number(bytes, at + 136, 12),
   };
 }
 
@@ -134,35 +140,43 @@ function paxTime(value: Buffer): string {
   return digits;
 }
 
-function text(block: Buffer, at: number, length: number): string {
-  const end = block.indexOf(0, at);
-  return block.toString('latin1', at, end < 0 || end > at + length ? at + length : end);
+function text(bytes: Buffer, at: number, length: number): string {
+  let end = at;
+  while (end < at + length && bytes[end] !== 0) end += 1;
+  return bytes.toString('latin1', at, end);
 }
 
-/** Octal text, or base 256 when the high bit is set (GNU). */
-function number(block: Buffer, at: number, length: number): number {
-  const first = block[at] ?? 0;
-  if (first & 0x80) {
-    if (first !== 0x80 && first !== 0xff) throw malformed('a number in a header is out of range');
-    let value = first === 0xff ? -1 : 0;
-    for (let i = at + 1; i < at + length; i++) value = value * 256 + (block[i] ?? 0);
-    if (!Number.isSafeInteger(value)) throw malformed('a number in a header is out of range');
-    return value;
+/** Octal digits between blanks and NULs, or base 256 when the high bit is set (GNU). */
+function number(bytes: Buffer, at: number, length: number): number {
+  const first = bytes[at] ?? 0;
+  if (first & 0x80) return base256(bytes, at, length);
+  const end = at + length;
+  let i = at;
+  while (i < end && isBlank(bytes[i])) i += 1;
+  let value = 0;
+  for (; i < end && !isBlank(bytes[i]); i++) {
+    const digit = (bytes[i] ?? 0) - 0x30;
+    if (digit < 0 || digit > 7) throw malformed('a number in a header is not octal');
+    value = value * 8 + digit;
   }
-  const digits = block.toString('latin1', at, at + length).replace(/[\0 ]+$/, '').replace(/^[\0 ]+/, '');
-  if (digits === '') return 0;
-  if (!/^[0-7]+$/.test(digits)) throw malformed('a number in a header is not octal');
-  return Number.parseInt(digits, 8);
+  for (; i < end; i++) if (!isBlank(bytes[i])) throw malformed('a number in a header is not octal');
+  return value;
 }
 
-function checksumFits(block: Buffer): boolean {
-  let sum = 8 * 0x20;
-  for (let i = 0; i < 148; i++) sum += block[i] ?? 0;
-  for (let i = 156; i < BLOCK_BYTES; i++) sum += block[i] ?? 0;
-  return sum === number(block, 148, 8);
+function base256(bytes: Buffer, at: number, length: number): number {
+  const first = bytes[at];
+  let value = first === 0xff ? -1 : 0;
+  for (let i = at + 1; i < at + length; i++) value = value * 256 + (bytes[i] ?? 0);
+  if ((first !== 0x80 && first !== 0xff) || !Number.isSafeInteger(value)) throw malformed('a number in a header is out of range');
+  return value;
 }
 
-function isZero(block: Buffer): boolean {
-  for (let i = 0; i < BLOCK_BYTES; i++) if (block[i] !== 0) return false;
-  return true;
+function isBlank(byte: number | undefined): boolean {
+  return byte === 0 || byte === 0x20;
+}
+
+function sumOf(bytes: Buffer, from: number, to: number): number {
+  let sum = 0;
+  for (let i = from; i < to; i++) sum += bytes[i] ?? 0;
+  return sum;
 }
