@@ -36,7 +36,6 @@ async function start(config: Config): Promise<void> {
     logger.info({ reason }, 'draining');
     await router.drain();
     await sync.stop();
-    await tableFile.settled();
   });
   logger.info({ port, version: router.routes.version }, 'serving');
   process.send?.('ready');

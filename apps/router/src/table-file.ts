@@ -27,14 +27,13 @@ export class TableFile {
     }
   }
 
-  /** Saves in the background, one write at a time; of several tables that wait only the newest is written. */
-  save(table: RouteTable): void {
+  /**
+   * Saves `table`, or a newer one that was given meanwhile; resolves when it is on disk. A failure is logged only:
+   * a full disk must not keep new routes from being served.
+   */
+  async save(table: RouteTable): Promise<void> {
     this.#next = table;
     this.#writing ??= this.#write();
-  }
-
-  /** Resolves when all that was given to `save` is on disk, or has failed (which is logged). */
-  async settled(): Promise<void> {
     await this.#writing;
   }
 

@@ -15,8 +15,11 @@ const EMPTY_ANSWER_PAUSE_MS = 500;
 export interface TableSyncOptions {
   client: Client;
   routes: RouteMap;
-  /** A new table is in use; save it. */
-  onTable: (table: RouteTable) => void;
+  /**
+   * A new table is in use: saves it. Awaited before the table is reported as served, since the control plane may then
+   * stop instances that only the older table on disk still names.
+   */
+  onTable: (table: RouteTable) => Promise<void>;
   /** This router's name in its reports. */
   name: string;
   clock: Clock;
@@ -92,7 +95,7 @@ export class TableSync {
     );
     if (table === null || table.version === routes.version) return false;
     routes.apply(table);
-    onTable(table);
+    await onTable(table);
     logger.info({ version: table.version, routes: table.routes.length }, 'routes changed');
     return true;
   }

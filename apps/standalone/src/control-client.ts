@@ -20,10 +20,14 @@ export async function askStatus(socket: string): Promise<StatusReport | undefine
   }
   const report = StatusReport.safeParse(JSON.parse(text));
   if (report.success) return report.data;
-  throw new PlatformError('unsupported', `the platform at ${socket} was started by another version of Gantry`, {
-    cause: report.error,
-    hint: 'Start it anew with this version: `gantry down`, then `gantry up`.',
-  });
+  throw new PlatformError(
+    'unsupported',
+    `the platform at ${socket} was started by another version of Gantry`,
+    {
+      cause: report.error,
+      hint: 'Start it anew with this version: `gantry down`, then `gantry up`.',
+    },
+  );
 }
 
 /** Tells the `up` behind this socket to stop everything, and follows it to the end; false when none runs. */

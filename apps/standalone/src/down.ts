@@ -50,6 +50,6 @@ export async function down(context: VerbContext): Promise<number> {
     output.result({ state: 'stopped', dataDir: options.dataDir, wasRunning }, text);
     return 0;
   } finally {
-    await lock.release();
+    lock.release();
   }
 }

@@ -14,6 +14,7 @@ export interface Layout {
   dockerSocket: string;
   /** One file per child: who it is, so that what a killed `up` left can be found. */
   pidsDir: string;
+  compileCacheDir: string;
   logsDir: string;
   postgresDir: string;
   postgresSocketDir: string;
@@ -36,6 +37,7 @@ export function layoutOf(dataDir: string): Layout {
     controlSocket: at('run', 'up.sock'),
     dockerSocket: at('run', 'docker.sock'),
     pidsDir: at('run', 'pids'),
+    compileCacheDir: at('run', 'compile-cache'),
     logsDir: at('logs'),
     postgresDir: at('postgres'),
     postgresSocketDir: at('run', 'postgres'),

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
-import { type FileHandle, open } from 'node:fs/promises';
+import { closeSync, openSync } from 'node:fs';
 import type { Exec } from '#libs/host';
 
-/** An exclusive lock that the kernel gives back when this process ends, however it ends. */
+/** An exclusive lock. The kernel gives it back when this process ends, however it ends. */
 export interface Lock {
-  release(): Promise<void>;
+  release(): void;
 }
 
 /**
@@ -12,13 +12,13 @@ export interface Lock {
  * belongs to the open file, which this process shares for a moment with the flock(1) that asks for it.
  */
 export async function takeLock(exec: Exec, file: string, waitSeconds = 0): Promise<Lock | undefined> {
-  const handle: FileHandle = await open(file, 'a', 0o600);
+  const fd = openSync(file, 'a', 0o600);
   const how = waitSeconds > 0 ? ['--timeout', String(waitSeconds)] : ['--nonblock'];
   const child = exec.spawn('flock', ['--exclusive', ...how, '3'], {
-    stdio: ['ignore', 'ignore', 'ignore', handle.fd],
+    stdio: ['ignore', 'ignore', 'ignore', fd],
   });
   const [code] = await once(child, 'exit');
-  if (code === 0) return { release: () => handle.close() };
-  await handle.close();
+  if (code === 0) return { release: () => closeSync(fd) };
+  closeSync(fd);
   return undefined;
 }

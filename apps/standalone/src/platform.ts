@@ -2,6 +2,7 @@ import { errorMessage, PlatformError } from '#libs/errors';
 import type { Clock, Exec } from '#libs/host';
 import type { Logger } from '#libs/log';
 import { Child, type ChildSpec } from './child.ts';
+import { prepareCompileCache } from './compile-cache.ts';
 import type { StandaloneConfig } from './config.ts';
 import type { Installation } from './installation.ts';
 import type { Layout } from './layout.ts';
@@ -43,6 +44,7 @@ export class Platform {
   readonly #startedAtMs: number;
   #state: StatusReport['state'] = 'starting';
   #agentWasStarted = false;
+  #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(deps: PlatformDependencies) {
@@ -51,14 +53,24 @@ export class Platform {
   }
 
   /** Resolves when everything serves. Throws what kept the first part from starting; `stop` must follow then too. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.#starting = this.#start();
+    return this.#starting;
+  }
+
+  async #start(): Promise<void> {
     const { progress } = this.#deps;
     const [databaseUrl, redisUrl] = await Promise.all([this.#startPostgres(), this.#startRedis()]);
+    const compileCache = await prepareCompileCache(
+      this.#deps.layout.compileCacheDir,
+      this.#deps.programs.controlPlane,
+    );
     const context: PartsContext = {
       ...this.#deps,
       databaseUrl,
       redisUrl,
       listenFd: this.#deps.listeningSocket.fd,
+      compileCache,
     };
     // The router serves from its snapshot and the agent finds its instances without the control plane, so neither waits.
     this.#agentWasStarted = true;
@@ -156,6 +168,7 @@ export class Platform {
     if (this.#agentWasStarted) await this.#attempt('instances stopped', () => runTeardown(this.#deps));
     await this.#stopChild('redis', 'Redis stopped');
     await this.#stopChild('postgres', 'PostgreSQL stopped');
+    await this.#starting?.catch(() => {}); // what is no child, as initdb, ends by itself; nothing is started after it
   }
 
   async #stopChild(name: string, step: string): Promise<void> {

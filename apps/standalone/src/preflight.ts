@@ -39,7 +39,7 @@ export async function prepareDataDir(layout: Layout): Promise<void> {
     throw unusable(dataDir, `its path is too long for the unix sockets inside (at most ${most} bytes)`);
   }
   try {
-    await mkdir(dataDir, { recursive: true, mode: 0o711 });
+    await makeFolder(dataDir);
     await access(dataDir, constants.W_OK);
     await checkIsOurs(layout);
     await checkTraversable(dataDir);
@@ -50,6 +50,25 @@ export async function prepareDataDir(layout: Layout): Promise<void> {
     if (error instanceof PlatformError) throw error;
     throw unusable(dataDir, errorMessage(error), error);
   }
+}
+
+/** Like mkdir -p; Node's own never ends where the kernel answers ENOENT for a folder it cannot make, as /proc does. */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { mode: 0o711 });
+  } catch (error) {
+    if (isSystemError(error, 'EEXIST')) return;
+    if (!isSystemError(error, 'ENOENT') || (await exists(path.dirname(folder)))) throw error;
+    await makeFolder(path.dirname(folder));
+    await makeFolder(folder);
+  }
+}
+
+async function exists(folder: string): Promise<boolean> {
+  return stat(folder).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function checkIsOurs(layout: Layout): Promise<void> {

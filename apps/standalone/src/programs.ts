@@ -62,6 +62,7 @@ export interface PartsContext {
   redisUrl: string;
   /** The listening socket that outlives each router. */
   listenFd: number;
+  compileCache: string;
 }
 
 /** File descriptor that the router finds its listening socket at: after stdio and the IPC channel. */
@@ -132,13 +133,18 @@ export function routerSpec(context: PartsContext): ChildSpec {
 }
 
 function nodeProgram(
-  { config }: PartsContext,
+  { config, compileCache }: PartsContext,
   name: string,
   main: string,
   environment: Record<string, string>,
   inheritedFds: readonly number[] = [],
 ): ChildSpec {
-  const env = { ...config.inherited, GANTRY_LOG_LEVEL: config.logLevel, ...environment };
+  const env = {
+    ...config.inherited,
+    GANTRY_LOG_LEVEL: config.logLevel,
+    NODE_COMPILE_CACHE: compileCache,
+    ...environment,
+  };
   return {
     name,
     command: () => ({ file: process.execPath, args: ['--enable-source-maps', main], env, inheritedFds }),

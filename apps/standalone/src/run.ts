@@ -1,15 +1,11 @@
 import { EXIT_CODE } from '#libs/errors';
 import { systemClock, systemExec } from '#libs/host';
 import { loadConfig } from './config.ts';
-import { upDetached } from './detach.ts';
-import { down } from './down.ts';
 import { layoutOf } from './layout.ts';
-import { parseOptions } from './options.ts';
+import { parseOptions, type StandaloneOptions } from './options.ts';
 import { Output } from './output.ts';
 import { canonicalPath } from './preflight.ts';
 import type { Programs } from './programs.ts';
-import { status } from './status.ts';
-import { up } from './up.ts';
 import type { VerbContext } from './verb-context.ts';
 
 export interface RunInput {
@@ -43,4 +39,10 @@ export async function run({ argv, env, programs, mainFile }: RunInput): Promise<
   }
 }
 
-const VERBS = { up, upDetached, down, status };
+/** Loaded when asked for: `status` is called often, and needs little of what `up` does. */
+const VERBS: Record<StandaloneOptions['verb'] | 'upDetached', (context: VerbContext) => Promise<number>> = {
+  up: async (context) => (await import('./up.ts')).up(context),
+  upDetached: async (context) => (await import('./detach.ts')).upDetached(context),
+  down: async (context) => (await import('./down.ts')).down(context),
+  status: async (context) => (await import('./status.ts')).status(context),
+};

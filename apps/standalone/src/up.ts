@@ -39,11 +39,8 @@ export async function up(context: VerbContext): Promise<number> {
       tellParent({ kind: 'ready', report: lock.running });
       return 0;
     }
-    try {
-      return await runPlatform(context);
-    } finally {
-      await lock.release();
-    }
+    // Kept to the end of the process: whoever gets it next may be sure that nothing of us runs.
+    return await runPlatform(context);
   } catch (error) {
     tellParent(failureMessage(error));
     throw error;

@@ -2,6 +2,7 @@
 // Prints `name=value` lines; values hold no line breaks. A problem is printed to stderr and ends with 1.
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 
 const MAX_MANIFEST_BYTES = 1 << 20;
 const MAX_LOCKFILE_BYTES = 64 << 20;
@@ -9,8 +10,19 @@ const DEFAULT_NODE = '24.x';
 /** Scripts of the app itself that an install runs; what they do may depend on any file of the app. */
 const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall', 'prepare'];
 const DEPENDENCY_FIELDS = [
-  'dependencies', 'devDependencies', 'optionalDependencies', 'peerDependencies', 'peerDependenciesMeta',
-  'bundleDependencies', 'bundledDependencies', 'overrides', 'resolutions', 'pnpm', 'engines', 'packageManager', 'workspaces',
+  'dependencies',
+  'devDependencies',
+  'optionalDependencies',
+  'peerDependencies',
+  'peerDependenciesMeta',
+  'bundleDependencies',
+  'bundledDependencies',
+  'overrides',
+  'resolutions',
+  'pnpm',
+  'engines',
+  'packageManager',
+  'workspaces',
 ];
 const LOCKFILES = [
   ['npm', 'package-lock.json'],
@@ -38,7 +50,8 @@ function readManifest() {
   } catch (error) {
     fail(`package.json is not valid JSON: ${String(error.message).split('\n')[0]}`);
   }
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) fail('package.json is not a JSON object.');
+  if (value === null || typeof value !== 'object' || Array.isArray(value))
+    fail('package.json is not a JSON object.');
   return value;
 }
 
@@ -61,6 +74,15 @@ const managerVersion = declared?.[1] === manager ? declared[2] : '';
 const node = text(manifest.engines?.node) || DEFAULT_NODE;
 if (/[\r\n]/.test(node) || node.length > 200) fail('package.json: engines.node is no version range.');
 
+/** The build image's own Node.js when it satisfies the range: it is there, and every app shares its layer. Else ''. */
+function ownNode() {
+  const own = process.versions.node;
+  const semver = createRequire(process.execPath)('../lib/node_modules/npm/node_modules/semver');
+  if (semver.validRange(node) === null)
+    fail(`package.json: engines.node ${JSON.stringify(node)} is no version range.`);
+  return semver.satisfies(own, node) ? own : '';
+}
+
 const hasBuild = text(scripts.build) !== '';
 const hasInstallScript = INSTALL_SCRIPTS.some((name) => text(scripts[name]) !== '');
 const isWorkspace = manifest.workspaces !== undefined || existsSync('pnpm-workspace.yaml');
@@ -76,7 +98,8 @@ for (const file of ['.npmrc', '.yarnrc.yml', '.yarnrc', '.pnpmfile.cjs']) {
 function startCommand() {
   const start = text(scripts.start);
   if (start === '') return existsSync('server.js') ? ['node', 'server.js'] : [];
-  const plain = /^node(\s+[\w./:=@,+-]+)+$/.test(start) && !text(scripts.prestart) && !text(scripts.poststart);
+  const plain =
+    /^node(\s+[\w./:=@,+-]+)+$/.test(start) && !text(scripts.prestart) && !text(scripts.poststart);
   return plain ? start.split(/\s+/) : ['npm', 'start'];
 }
 
@@ -85,6 +108,7 @@ const values = {
   manager_version: managerVersion,
   lockfile,
   node_range: node,
+  node_version: ownNode(),
   node_range_is_default: text(manifest.engines?.node) === '',
   has_build: hasBuild,
   workspace: isWorkspace,

@@ -26,27 +26,29 @@ resolve_node() { # prints the version
   node "$buildpack/lib/resolve-version.cjs" "${plan[node_range]}" "$versions"
 }
 
-provide_runtime() {
-  local layer=$layers/node metadata=$layers/node.toml
-  # The choice is kept next to the list that it was made from: one start of Node.js less per build.
-  local choice=$layers/npm-cache/node-choice
-  node_version=
-  if [[ -f $choice && -n $(find "$choice" -mmin "-$versions_max_age_minutes") ]]; then
-    local range
+# The version is that of the build image if the range allows it; else the newest that does, looked up now and then.
+choose_node() { # sets node_version
+  node_version=${plan[node_version]}
+  [[ -z $node_version ]] || return 0
+  local choice=$layers/npm-cache/node-choice range
+  if [[ -n $(find "$choice" -mmin "-$versions_max_age_minutes" 2> /dev/null) ]]; then
     { read -r range && read -r node_version; } < "$choice" || node_version=
     [[ ${range-} == "${plan[node_range]}" ]] || node_version=
   fi
-  if [[ -z $node_version ]]; then
-    node_version=$(resolve_node) || exit 1
-    printf '%s\n%s\n' "${plan[node_range]}" "$node_version" > "$choice"
-  fi
+  [[ -z $node_version ]] || return 0
+  node_version=$(resolve_node) || exit 1
+  printf '%s\n%s\n' "${plan[node_range]}" "$node_version" > "$choice"
+}
 
+provide_runtime() {
+  local layer=$layers/node metadata=$layers/node.toml
+  choose_node
   if [[ ${plan[node_range_is_default]} == true ]]; then
     detail "No engines.node in package.json: Node.js ${plan[node_range]}"
   fi
   # The build image's own Node.js is in the registry as a layer already: saying so is all there is to do.
   local provided=false
-  [[ $(node_at_build) != "$node_version" ]] || provided=true
+  [[ ${plan[node_version]} != "$node_version" ]] || provided=true
 
   if [[ -x $layer/bin/node ]] && grep -qsx "version = \"$node_version\"" "$metadata" && grep -qsx "provided = $provided" "$metadata"; then
     detail "Node.js $node_version (cached)"
@@ -65,9 +67,6 @@ provide_runtime() {
   fi
   printf '[types]\nlaunch = true\ncache = true\n\n[metadata]\nversion = "%s"\nprovided = %s\n' "$node_version" "$provided" > "$metadata"
 }
-
-# Without starting it, which would take longer than all else here.
-node_at_build() { cat /opt/node/version; }
 
 fetch_node() { # layer
   local unpacked

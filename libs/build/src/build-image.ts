@@ -19,7 +19,14 @@ import { cleanLine, secretValues } from './sandbox/clean-line.ts';
 import { runLifecycle } from './sandbox/run-lifecycle.ts';
 import { DEFAULT_DISK_LIMITS, type DiskLimits } from './sandbox/watch-disk.ts';
 import { DEFAULT_SOURCE_LIMITS, receiveSource, type SourceLimits } from './source/receive-source.ts';
-import { APP_UID, createWorkFolder, fillWorkFolder, makeFolder, removeTree, type WorkFolder } from './work-folder.ts';
+import {
+  APP_UID,
+  createWorkFolder,
+  fillWorkFolder,
+  makeFolder,
+  removeTree,
+  type WorkFolder,
+} from './work-folder.ts';
 
 /** Lines of output passed on from one build; the rest is left out, with a line that says so. */
 const MAX_LINES = 50_000;
@@ -88,6 +95,7 @@ export async function buildImage(options: BuildImageOptions): Promise<BuiltImage
   try {
     image = await new Build(options).run();
   } catch (error) {
+    options.source.destroy(); // nobody reads it any more
     throw withCleanupErrors(error, await cleanUp());
   }
   const started = performance.now();
@@ -140,10 +148,15 @@ class Build {
       );
       for (const [stage, ms] of Object.entries(result.timings)) this.#timings[`sandbox.${stage}`] = ms;
       const services = await readServices(work.layers, result.group);
-      const digest = await this.#stage('export', () => this.#export(work, buildpacks, result.group, cached, services, exports));
+      const digest = await this.#stage('export', () =>
+        this.#export(work, buildpacks, result.group, cached, services, exports),
+      );
       image = { digest, services };
     } catch (error) {
-      const failed = await keep().then(() => [], (reason: unknown) => [reason]);
+      const failed = await keep().then(
+        () => [],
+        (reason: unknown) => [reason],
+      );
       throw withCleanupErrors(error, failed);
     }
     await keep();
@@ -169,7 +182,13 @@ class Build {
       engine.idRange(build.app.id),
       readIfThere(this.#options.caBundle ?? DEFAULT_CA_BUNDLE),
     ]);
-    const work = await createWorkFolder({ workDir, buildId: build.id, firstId, buildpackIds: [...buildpacks.byId.keys()], exec });
+    const work = await createWorkFolder({
+      workDir,
+      buildId: build.id,
+      firstId,
+      buildpackIds: [...buildpacks.byId.keys()],
+      exec,
+    });
     const input = path.join(work.cnb, 'input', 'source.tar');
     const [{ rootNames }] = await Promise.all([
       fillWorkFolder(work, { firstId, files: buildpacks.files, caBundle, env: build.env }).then(() =>
@@ -183,7 +202,12 @@ class Build {
   }
 
   /** Moves cached layers to where buildpacks look for them, each with its metadata. */
-  async #restore(cache: LayerCache, buildpacks: Buildpacks, work: WorkFolder, firstId: number): Promise<CachedLayer[]> {
+  async #restore(
+    cache: LayerCache,
+    buildpacks: Buildpacks,
+    work: WorkFolder,
+    firstId: number,
+  ): Promise<CachedLayer[]> {
     const cached = await cache.take(work.layers, new Set(buildpacks.byId.keys()));
     await Promise.all(
       cached.map(async ({ buildpack, name, metadata }) => {
@@ -196,7 +220,12 @@ class Build {
   }
 
   /** Layers that the build sees as folders of the app, and the folders that they are mounted over. */
-  async #mountedFolders(buildpacks: Buildpacks, rootNames: readonly string[], work: WorkFolder, firstId: number) {
+  async #mountedFolders(
+    buildpacks: Buildpacks,
+    rootNames: readonly string[],
+    work: WorkFolder,
+    firstId: number,
+  ) {
     const folders: { source: string; path: string }[] = [];
     const user = firstId + APP_UID;
     for (const [id, { metadata }] of buildpacks.byId) {
@@ -207,7 +236,9 @@ class Build {
         await makeFolder(path.join(work.workspace, folder.path), user, 0o755);
         folders.push({ source, path: folder.path });
         if (rootNames.includes(folder.path)) {
-          this.#say(`       Warning: ${folder.path} is committed; it is left out, and made anew from the lockfile.`);
+          this.#say(
+            `       Warning: ${folder.path} is committed; it is left out, and made anew from the lockfile.`,
+          );
         }
       }
     }
@@ -226,7 +257,9 @@ class Build {
     this.#say('-----> Exporting the image');
     const layers: BuiltLayer[] = [];
     for (const id of group) layers.push(...(await readLayers(work.layers, id)));
-    const members = group.map((id) => buildpacks.byId.get(id)).filter((member): member is BuildpackToml => member !== undefined);
+    const members = group
+      .map((id) => buildpacks.byId.get(id))
+      .filter((member): member is BuildpackToml => member !== undefined);
     const image = await exportImage({
       work,
       cached,
@@ -252,7 +285,13 @@ class Build {
    * Keeps every layer that says `cache = true` of itself: after a failure too, since a buildpack writes a layer's file
    * only when the layer is whole. What the next build could not read is forgotten.
    */
-  async #keep(cache: LayerCache, cached: readonly CachedLayer[], buildpacks: Buildpacks, work: WorkFolder, exports: Map<string, ExportedLayer>) {
+  async #keep(
+    cache: LayerCache,
+    cached: readonly CachedLayer[],
+    buildpacks: Buildpacks,
+    work: WorkFolder,
+    exports: Map<string, ExportedLayer>,
+  ) {
     const kept: CachedLayer[] = [];
     for (const id of buildpacks.byId.keys()) {
       const layers = await readLayers(work.layers, id).catch(() => []);
@@ -274,7 +313,8 @@ function lineSink(onLine: (line: string) => void, secrets: readonly string[]): (
   return (text) => {
     count += 1;
     if (count <= MAX_LINES) onLine(cleanLine(text, secrets));
-    else if (count === MAX_LINES + 1) onLine(`       The log has more than ${MAX_LINES} lines; the rest is left out.`);
+    else if (count === MAX_LINES + 1)
+      onLine(`       The log has more than ${MAX_LINES} lines; the rest is left out.`);
   };
 }
 

@@ -7,7 +7,11 @@ import { isSystemError, PlatformError } from '#libs/errors';
  * Reading in folders that strangers wrote and that nobody writes to any more (their container is gone). No link is
  * followed: every part of the path below `root` must be a folder, and the last a plain file.
  */
-export async function readTextInside(root: string, relative: string, maxBytes: number): Promise<string | undefined> {
+export async function readTextInside(
+  root: string,
+  relative: string,
+  maxBytes: number,
+): Promise<string | undefined> {
   const folder = path.dirname(relative);
   if (folder !== '.' && !(await isFolderInside(root, folder))) return undefined;
   const file = path.join(root, relative);
@@ -22,7 +26,10 @@ export async function readTextInside(root: string, relative: string, maxBytes: n
     const stat = await handle.stat();
     if (!stat.isFile()) return undefined;
     if (stat.size > maxBytes) {
-      throw new PlatformError('build_failed', `${relative} has ${stat.size} bytes; at most ${maxBytes} are read`);
+      throw new PlatformError(
+        'build_failed',
+        `${relative} has ${stat.size} bytes; at most ${maxBytes} are read`,
+      );
     }
     return await handle.readFile('utf8');
   } finally {
@@ -50,6 +57,7 @@ export async function isFolderInside(root: string, relative: string): Promise<bo
 export async function listInside(root: string, relative: string, max: number): Promise<string[]> {
   if (relative !== '' && !(await isFolderInside(root, relative))) return [];
   const names = await readdir(path.join(root, relative));
-  if (names.length > max) throw new PlatformError('build_failed', `${relative || root} holds more than ${max} entries`);
+  if (names.length > max)
+    throw new PlatformError('build_failed', `${relative || root} holds more than ${max} entries`);
   return names.sort();
 }

@@ -1,7 +1,7 @@
 import { chmod, chown, mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type Exec } from '#libs/host';
 import { isSystemError } from '#libs/errors';
+import { type Exec } from '#libs/host';
 import type { BuildpackFile } from './buildpack/read-buildpacks.ts';
 
 /** User and group of build steps and of apps, inside containers (user `gantry` of the base images). */
@@ -50,7 +50,12 @@ export async function createWorkFolder(options: CreateWorkFolderOptions): Promis
   await mkdir(work.blobs, { mode: 0o700 });
   const user = firstId + APP_UID;
   await makeFolder(work.layers, firstId, 0o755);
-  const owned = [work.workspace, work.platform, work.cnb, ...['lifecycle', ...options.buildpackIds].map((id) => path.join(work.layers, id))];
+  const owned = [
+    work.workspace,
+    work.platform,
+    work.cnb,
+    ...['lifecycle', ...options.buildpackIds].map((id) => path.join(work.layers, id)),
+  ];
   await Promise.all(owned.map((name) => makeFolder(name, user, 0o755)));
   return work;
 }
@@ -65,7 +70,12 @@ export async function makeFolder(folder: string, owner: number, mode: number): P
 /** Writes the buildpacks, the CA bundle and the app's config where the sandbox finds them. */
 export async function fillWorkFolder(
   work: WorkFolder,
-  options: { firstId: number; files: readonly BuildpackFile[]; caBundle: Buffer | undefined; env: Readonly<Record<string, string>> },
+  options: {
+    firstId: number;
+    files: readonly BuildpackFile[];
+    caBundle: Buffer | undefined;
+    env: Readonly<Record<string, string>>;
+  },
 ): Promise<void> {
   const user = options.firstId + APP_UID;
   const put = async (file: string, content: Buffer | string, mode: number) => {
@@ -73,12 +83,17 @@ export async function fillWorkFolder(
     await chmod(file, mode);
     await chown(file, user, user);
   };
-  const folders = new Set(['input', ...options.files.map((file) => path.join('buildpacks', path.dirname(file.path)))]);
+  const folders = new Set([
+    'input',
+    ...options.files.map((file) => path.join('buildpacks', path.dirname(file.path))),
+  ]);
   for (const name of [...folders].sort()) await makeFolder(path.join(work.cnb, name), user, 0o755);
   const envFolder = path.join(work.platform, 'env');
   await makeFolder(envFolder, user, 0o700);
   await Promise.all([
-    ...options.files.map((file) => put(path.join(work.cnb, 'buildpacks', file.path), file.content, file.executable ? 0o755 : 0o644)),
+    ...options.files.map((file) =>
+      put(path.join(work.cnb, 'buildpacks', file.path), file.content, file.executable ? 0o755 : 0o644),
+    ),
     ...Object.entries(options.env).map(([name, value]) => put(path.join(envFolder, name), value, 0o400)),
     ...(options.caBundle ? [put(path.join(work.cnb, 'ca-certificates.crt'), options.caBundle, 0o644)] : []),
   ]);

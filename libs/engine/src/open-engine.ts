@@ -15,11 +15,12 @@ import { detectCgroups, prepareParents } from './kernel/cgroups.ts';
 import { mountTree, unmount } from './kernel/libc.ts';
 import { kernelNames } from './kernel/names.ts';
 import { currentBootId } from './kernel/process-identity.ts';
+import { requireProgram } from './kernel/programs.ts';
 import { LocalEngine } from './local-engine.ts';
 import { Network } from './network/network.ts';
 import { UserNamespaces } from './rootfs/user-namespaces.ts';
 import { Conmon } from './runtime/conmon.ts';
-import { chooseRuntime, requireProgram } from './runtime/runtime.ts';
+import { chooseRuntime } from './runtime/runtime.ts';
 import { seccompProfile } from './runtime/seccomp-profile.ts';
 import type { Engine, EngineConfig, EngineDeps } from './types.ts';
 
@@ -39,11 +40,13 @@ async function requireTraversable(root: string): Promise<void> {
   }
 }
 
-async function requirePrograms(): Promise<{ conmon: string }> {
-  await requireProgram('nft', 'nftables');
-  await requireProgram('ip', 'iproute2');
-  await requireProgram('unshare', 'util-linux');
-  return { conmon: await requireProgram('conmon', 'conmon') };
+async function requirePrograms() {
+  return {
+    nft: await requireProgram('nft', 'nftables'),
+    ip: await requireProgram('ip', 'iproute2'),
+    unshare: await requireProgram('unshare', 'util-linux'),
+    conmon: await requireProgram('conmon', 'conmon'),
+  };
 }
 
 async function requireOverlay(exec: Exec): Promise<void> {
@@ -102,13 +105,13 @@ export async function openEngine(config: EngineConfig, deps: EngineDeps): Promis
   await images.prepare();
 
   const idRanges = await IdRanges.open(root, config.installationId);
-  const userNamespaces = new UserNamespaces(deps.exec);
+  const userNamespaces = new UserNamespaces(deps.exec, programs.unshare);
   try {
     const probe = await userNamespaces.get(idRanges.windowStart);
     await requireIdmappedMounts(root, path.join(root, 'mounts', names.label), probe);
     const { table, linkPrefix } = names;
     const network = await Network.open(
-      { root, table, linkPrefix, nameServers: config.nameServers },
+      { root, table, linkPrefix, nameServers: config.nameServers, programs },
       deps.exec,
     );
     const parts: EngineParts = {

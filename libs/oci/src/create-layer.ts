@@ -9,7 +9,7 @@ import { LayerComposer } from './layer/layer-composer.ts';
 import { TarRewriter } from './layer/rewrite-tar.ts';
 import { MEDIA_TYPES } from './media-types.ts';
 
-/** Between size and time: level 1 is 1.4 × larger for JavaScript, 6 takes twice as long. */
+/** On a 139 MiB tree of JavaScript: level 1 takes as long and is 5 % larger, 6 takes twice as long and is 8 % smaller. */
 const GZIP_LEVEL = 3;
 const MAX_EXCLUDES = 1_000;
 
@@ -113,7 +113,10 @@ async function resolveSource({ source, within = path.dirname(source) }: LayerSou
   const actual = stats?.isDirectory() ? await realpath(expected) : undefined;
   const isBelow = expected === root || expected.startsWith(root === '/' ? root : `${root}/`);
   if (actual === expected && isBelow) return actual;
-  throw new PlatformError('invalid_input', `${source} cannot become part of a layer: it is not a folder, or a link leads to it`);
+  throw new PlatformError(
+    'invalid_input',
+    `${source} cannot become part of a layer: it is not a folder, or a link leads to it`,
+  );
 }
 
 async function* readFolder(
@@ -144,7 +147,12 @@ async function* readFolder(
     const [code] = await closed;
     signal?.throwIfAborted();
     if (code === 0) return;
-    const said = stderr.trim().split('\n').slice(-3).join('; ').replace(/\p{Cc}/gu, '?');
+    const said = stderr
+      .trim()
+      .split('\n')
+      .slice(-3)
+      .join('; ')
+      .replace(/\p{Cc}/gu, '?');
     throw new PlatformError('internal', `tar could not read ${source}: ${said || `it ended with ${code}`}`);
   } finally {
     child.kill('SIGKILL');

@@ -1,10 +1,11 @@
-import { constants, crc32, deflateRaw } from 'node:zlib';
 import { promisify } from 'node:util';
+import { constants, crc32, deflateRaw } from 'node:zlib';
 
 const compress = promisify(deflateRaw);
 /** Blocks are compressed apart from each other, so their size is part of what makes the output repeatable. */
 const BLOCK_BYTES = 1 << 20;
 const BLOCKS_AT_ONCE = 4;
+const NOTHING = Buffer.alloc(0);
 const GZIP_HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
 const LAST_EMPTY_BLOCK = Buffer.from([0x03, 0x00]);
 
@@ -26,11 +27,7 @@ export async function* gzipBlocks(source: AsyncIterable<Buffer>, level: number):
   yield GZIP_HEADER;
   for await (const block of blocksOf(source)) {
     start(block);
-    const [first] = running;
-    if (running.length >= BLOCKS_AT_ONCE && first) {
-      yield await first;
-      running.shift();
-    }
+    if (running.length >= BLOCKS_AT_ONCE) yield await (running.shift() ?? NOTHING);
   }
   for (const job of running) yield await job;
   const trailer = Buffer.alloc(8);

@@ -79,23 +79,36 @@ export type ParsedManifest =
  */
 export function parseManifest(bytes: Uint8Array, mediaType: string): ParsedManifest {
   if (bytes.length > MAX_MANIFEST_BYTES) {
-    throw new PlatformError('too_large', `the manifest has ${bytes.length} bytes; at most ${MAX_MANIFEST_BYTES} are allowed`);
+    throw new PlatformError(
+      'too_large',
+      `the manifest has ${bytes.length} bytes; at most ${MAX_MANIFEST_BYTES} are allowed`,
+    );
   }
   const isIndex = INDEX_MEDIA_TYPES.includes(mediaType);
   if (!isIndex && !MANIFEST_MEDIA_TYPES.includes(mediaType)) {
-    throw new PlatformError('unsupported', `manifest media type ${JSON.stringify(mediaType.slice(0, 200))} is not supported`, {
-      hint: 'Use an OCI image manifest or index, or a Docker schema 2 manifest or list.',
-    });
+    throw new PlatformError(
+      'unsupported',
+      `manifest media type ${JSON.stringify(mediaType.slice(0, 200))} is not supported`,
+      {
+        hint: 'Use an OCI image manifest or index, or a Docker schema 2 manifest or list.',
+      },
+    );
   }
   const document = parseJson(bytes, 'manifest');
   const ambiguous = isIndex ? ['config', 'layers'] : ['manifests'];
   for (const key of ambiguous) {
     if (Object.hasOwn(document, key)) {
-      throw new PlatformError('invalid_input', `the manifest is ambiguous: a ${mediaType} must not hold "${key}"`);
+      throw new PlatformError(
+        'invalid_input',
+        `the manifest is ambiguous: a ${mediaType} must not hold "${key}"`,
+      );
     }
   }
   if (document.mediaType !== undefined && document.mediaType !== mediaType) {
-    throw new PlatformError('invalid_input', `the manifest was served as ${mediaType} but says another type of itself`);
+    throw new PlatformError(
+      'invalid_input',
+      `the manifest was served as ${mediaType} but says another type of itself`,
+    );
   }
   if (isIndex) return { kind: 'index', mediaType, index: parseAs(imageIndexSchema, document, 'image index') };
   return { kind: 'manifest', mediaType, manifest: parseAs(imageManifestSchema, document, 'image manifest') };
@@ -104,7 +117,10 @@ export function parseManifest(bytes: Uint8Array, mediaType: string): ParsedManif
 /** Parses the bytes of an image configuration. Throws `too_large` and `invalid_input`. */
 export function parseImageConfig(bytes: Uint8Array): ImageConfigFile {
   if (bytes.length > MAX_CONFIG_BYTES) {
-    throw new PlatformError('too_large', `the image configuration has ${bytes.length} bytes; at most ${MAX_CONFIG_BYTES} are allowed`);
+    throw new PlatformError(
+      'too_large',
+      `the image configuration has ${bytes.length} bytes; at most ${MAX_CONFIG_BYTES} are allowed`,
+    );
   }
   return parseAs(imageConfigSchema, parseJson(bytes, 'image configuration'), 'image configuration');
 }
@@ -123,7 +139,11 @@ function parseAs<T>(schema: z.ZodType<T>, document: unknown, what: string): T {
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const where = issue && issue.path.length > 0 ? ` at ${issue.path.join('.')}` : '';
-  throw new PlatformError('invalid_input', `the ${what} is not valid${where}: ${issue?.message ?? 'unknown reason'}`, {
-    cause: result.error,
-  });
+  throw new PlatformError(
+    'invalid_input',
+    `the ${what} is not valid${where}: ${issue?.message ?? 'unknown reason'}`,
+    {
+      cause: result.error,
+    },
+  );
 }

@@ -1,5 +1,6 @@
 export { type CreatedImage, type CreateImageOptions, createImage, type ImageLayer } from './create-image.ts';
 export { type CreatedLayer, type CreateLayerOptions, createLayer, type LayerSource } from './create-layer.ts';
+export { type Descriptor, descriptorSchema } from './descriptor.ts';
 export { assertDigest, digestHex, digestOf, isDigest } from './digest.ts';
 export {
   type ImageConfigFile,
@@ -16,8 +17,13 @@ export {
 } from './image-documents.ts';
 export { type AppliedLayer, type ApplyLayerOptions, applyLayer } from './layer/apply-layer.ts';
 export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
-export { type Descriptor, descriptorSchema } from './descriptor.ts';
-export { INDEX_MEDIA_TYPES, type LayerCompression, layerCompression, MANIFEST_MEDIA_TYPES, MEDIA_TYPES } from './media-types.ts';
+export {
+  INDEX_MEDIA_TYPES,
+  type LayerCompression,
+  layerCompression,
+  MANIFEST_MEDIA_TYPES,
+  MEDIA_TYPES,
+} from './media-types.ts';
 export { type Architecture, choosePlatform, hostArchitecture } from './platform.ts';
 export { formatReference, isRepository, isTag, parseReference, type Reference } from './reference.ts';
 export type { RegistryAuth } from './registry-client/authenticator.ts';

@@ -17,7 +17,8 @@ const DEFAULT_TAG = 'latest';
 const MAX_REFERENCE_LENGTH = 1024;
 const MAX_REPOSITORY_LENGTH = 255;
 
-const HOST = /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$/;
+const HOST =
+  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$/;
 const IPV6 = /^\[[0-9a-fA-F:.]{2,45}\]$/;
 const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
@@ -29,9 +30,13 @@ const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
  */
 export function parseReference(text: string): Reference {
   const fail = (why: string): never => {
-    throw new PlatformError('invalid_input', `${JSON.stringify(text.slice(0, 200))} is not an image reference: ${why}`, {
-      hint: 'Write it as [registry[:port]/]repository[:tag][@sha256:digest], the repository in lower case.',
-    });
+    throw new PlatformError(
+      'invalid_input',
+      `${JSON.stringify(text.slice(0, 200))} is not an image reference: ${why}`,
+      {
+        hint: 'Write it as [registry[:port]/]repository[:tag][@sha256:digest], the repository in lower case.',
+      },
+    );
   };
   if (text.length === 0) fail('it is empty');
   if (text.length > MAX_REFERENCE_LENGTH) fail(`it is longer than ${MAX_REFERENCE_LENGTH} characters`);
@@ -44,14 +49,16 @@ export function parseReference(text: string): Reference {
   const colon = named.lastIndexOf(':');
   const hasTag = colon > named.lastIndexOf('/') && colon > named.lastIndexOf(']');
   const tag = hasTag ? named.slice(colon + 1) : undefined;
-  if (tag !== undefined && !isTag(tag)) fail('its tag is not 1 to 128 letters, digits, dots, dashes and underscores');
+  if (tag !== undefined && !isTag(tag))
+    fail('its tag is not 1 to 128 letters, digits, dots, dashes and underscores');
   const name = hasTag ? named.slice(0, colon) : named;
 
   const { registry, path } = splitRegistry(name);
   if (!isRegistry(registry)) fail(`${JSON.stringify(registry)} is not a registry host`);
   if (path !== path.toLowerCase()) fail('its repository must be in lower case');
   const repository = registry === DEFAULT_REGISTRY && !path.includes('/') ? `library/${path}` : path;
-  if (!isRepository(repository)) fail('its repository is not a path of lower-case letters, digits and single separators');
+  if (!isRepository(repository))
+    fail('its repository is not a path of lower-case letters, digits and single separators');
 
   const reference: Reference = { registry, repository };
   if (tag !== undefined) reference.tag = tag;
@@ -67,7 +74,9 @@ export function formatReference({ registry, repository, tag, digest }: Reference
 
 /** True for a repository path as the distribution spec allows it, at most 255 characters. */
 export function isRepository(text: string): boolean {
-  return text.length <= MAX_REPOSITORY_LENGTH && text.split('/').every((component) => COMPONENT.test(component));
+  return (
+    text.length <= MAX_REPOSITORY_LENGTH && text.split('/').every((component) => COMPONENT.test(component))
+  );
 }
 
 /** True for a tag as the distribution spec allows it. */
@@ -85,6 +94,7 @@ function splitRegistry(name: string): { registry: string; path: string } {
 
 function isRegistry(text: string): boolean {
   const [, host = '', port] = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/s.exec(text) ?? [];
-  if (port !== undefined && !(/^[0-9]{1,5}$/.test(port) && Number(port) > 0 && Number(port) <= 65_535)) return false;
+  if (port !== undefined && !(/^[0-9]{1,5}$/.test(port) && Number(port) > 0 && Number(port) <= 65_535))
+    return false;
   return host.length <= 253 && (HOST.test(host) || IPV6.test(host));
 }

@@ -51,7 +51,8 @@ export class BlobEndpoints {
 }
 
 function blobUnknown(repository: string, digest: string): RegistryError {
-  if (!isDigest(digest)) return new RegistryError('DIGEST_INVALID', 'a digest is sha256: and 64 hexadecimal digits');
+  if (!isDigest(digest))
+    return new RegistryError('DIGEST_INVALID', 'a digest is sha256: and 64 hexadecimal digits');
   return new RegistryError('BLOB_UNKNOWN', `repository ${repository} has no blob ${digest}`);
 }
 

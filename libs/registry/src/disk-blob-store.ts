@@ -122,7 +122,8 @@ export class DiskBlobStore implements BlobStore {
   /** Gives a whole and synced file its name. The same content twice is the same file. */
   async #adopt(digest: string, temporary: string, file: string): Promise<BlobInfo> {
     const folder = path.dirname(file);
-    if ((await mkdir(folder, { recursive: true, mode: 0o700 })) !== undefined) await syncFolder(path.dirname(folder));
+    if ((await mkdir(folder, { recursive: true, mode: 0o700 })) !== undefined)
+      await syncFolder(path.dirname(folder));
     await rename(temporary, file);
     await syncFolder(folder);
     const { size, mtimeMs } = await stat(file);

@@ -15,7 +15,12 @@ const MAX_DROPPED_BYTES = 16 << 20;
 const MAX_DROP_MS = 5_000;
 
 /** Sends a whole answer. The body is left out for HEAD by Node itself. */
-export function send(response: ServerResponse, status: number, headers: Record<string, string | number>, body = ''): void {
+export function send(
+  response: ServerResponse,
+  status: number,
+  headers: Record<string, string | number>,
+  body = '',
+): void {
   response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
   response.end(body);
 }
@@ -37,7 +42,11 @@ export async function* bodyOf({ request, limits }: Exchange): AsyncGenerator<Buf
 }
 
 /** The whole body, at most `maxBytes`; above that `tooLarge` is thrown. */
-export async function readBody(exchange: Exchange, maxBytes: number, tooLarge: RegistryError): Promise<Buffer> {
+export async function readBody(
+  exchange: Exchange,
+  maxBytes: number,
+  tooLarge: RegistryError,
+): Promise<Buffer> {
   if (Number(exchange.request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge;
   const chunks: Buffer[] = [];
   let size = 0;

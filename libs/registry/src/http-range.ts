@@ -4,7 +4,10 @@ import type { BlobRange } from './blob-store.ts';
  * The one range that a Range header asks for, within `size` bytes (RFC 9110, 14.2): undefined when the whole is to be
  * sent (no header, another unit, several ranges), `unsatisfiable` when there is no such byte.
  */
-export function parseRange(header: string | undefined, size: number): BlobRange | 'unsatisfiable' | undefined {
+export function parseRange(
+  header: string | undefined,
+  size: number,
+): BlobRange | 'unsatisfiable' | undefined {
   const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? '');
   if (!match) return undefined;
   const [, first = '', last = ''] = match;

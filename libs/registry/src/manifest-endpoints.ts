@@ -1,6 +1,14 @@
 import { Readable } from 'node:stream';
-import { type Descriptor, digestOf, isDigest, isTag, MEDIA_TYPES, type ParsedManifest, parseManifest } from '#libs/oci';
 import { PlatformError } from '#libs/errors';
+import {
+  type Descriptor,
+  digestOf,
+  isDigest,
+  isTag,
+  MEDIA_TYPES,
+  type ParsedManifest,
+  parseManifest,
+} from '#libs/oci';
 import { type Exchange, readBody, send } from './exchange.ts';
 import { RegistryError } from './registry-error.ts';
 import type { RegistryParts } from './registry-parts.ts';
@@ -33,10 +41,15 @@ export class ManifestEndpoints {
 
   async put(exchange: Exchange, { repository, reference }: ManifestRoute): Promise<void> {
     const { index, store, limits } = this.parts;
-    if (!isDigest(reference) && !isTag(reference)) throw new RegistryError('TAG_INVALID', 'the tag is not valid');
-    const tooLarge = new RegistryError('MANIFEST_INVALID', `a manifest may have at most ${limits.maxManifestBytes} bytes`, {
-      status: 413,
-    });
+    if (!isDigest(reference) && !isTag(reference))
+      throw new RegistryError('TAG_INVALID', 'the tag is not valid');
+    const tooLarge = new RegistryError(
+      'MANIFEST_INVALID',
+      `a manifest may have at most ${limits.maxManifestBytes} bytes`,
+      {
+        status: 413,
+      },
+    );
     const bytes = await readBody(exchange, limits.maxManifestBytes, tooLarge);
     const digest = digestOf(bytes);
     if (isDigest(reference) && reference !== digest) {
@@ -85,8 +98,12 @@ export class ManifestEndpoints {
   }
 
   /** The manifests that name this one as their subject; an empty index when there are none. */
-  async referrers({ response, query }: Exchange, { repository, digest }: { repository: string; digest: string }): Promise<void> {
-    if (!isDigest(digest)) throw new RegistryError('DIGEST_INVALID', 'a digest is sha256: and 64 hexadecimal digits');
+  async referrers(
+    { response, query }: Exchange,
+    { repository, digest }: { repository: string; digest: string },
+  ): Promise<void> {
+    if (!isDigest(digest))
+      throw new RegistryError('DIGEST_INVALID', 'a digest is sha256: and 64 hexadecimal digits');
     const artifactType = query.get('artifactType');
     const all = await this.parts.index.referrers(repository, digest);
     const manifests = artifactType === null ? all : all.filter((one) => one.artifactType === artifactType);
@@ -94,7 +111,12 @@ export class ManifestEndpoints {
       'content-type': MEDIA_TYPES.ociIndex,
       ...(artifactType === null ? {} : { 'oci-filters-applied': 'artifactType' }),
     };
-    send(response, 200, headers, JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests }));
+    send(
+      response,
+      200,
+      headers,
+      JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests }),
+    );
   }
 
   /** What a manifest names must be in the same repository, so that whoever may pull it can pull all of it. */
@@ -108,7 +130,8 @@ export class ManifestEndpoints {
     }
     const { config, layers } = parsed.manifest;
     for (const blob of [config, ...layers]) {
-      if (!isForeign(blob) && !(await index.hasBlob(repository, blob.digest))) throw blobMissing('blob', blob.digest);
+      if (!isForeign(blob) && !(await index.hasBlob(repository, blob.digest)))
+        throw blobMissing('blob', blob.digest);
     }
   }
 
@@ -118,7 +141,10 @@ export class ManifestEndpoints {
 
   async #unknown(repository: string, reference: string): Promise<RegistryError> {
     if (!(await this.parts.index.exists(repository))) return nameUnknown(repository);
-    return new RegistryError('MANIFEST_UNKNOWN', `repository ${repository} has no manifest ${reference.slice(0, 200)}`);
+    return new RegistryError(
+      'MANIFEST_UNKNOWN',
+      `repository ${repository} has no manifest ${reference.slice(0, 200)}`,
+    );
   }
 }
 
@@ -127,16 +153,22 @@ function parse(bytes: Buffer, contentType: string | undefined): ParsedManifest {
   try {
     return parseManifest(bytes, mediaType);
   } catch (error) {
-    if (error instanceof PlatformError) throw new RegistryError('MANIFEST_INVALID', error.message, { cause: error });
+    if (error instanceof PlatformError)
+      throw new RegistryError('MANIFEST_INVALID', error.message, { cause: error });
     throw error;
   }
 }
 
 /** How a manifest with a subject is listed (image spec, "Descriptor of a referrer"). */
-function referrerOf(parsed: ParsedManifest, digest: string, size: number): { subject?: string; referrer?: Referrer } {
+function referrerOf(
+  parsed: ParsedManifest,
+  digest: string,
+  size: number,
+): { subject?: string; referrer?: Referrer } {
   const document = parsed.kind === 'index' ? parsed.index : parsed.manifest;
   if (!document.subject) return {};
-  const artifactType = document.artifactType ?? (parsed.kind === 'manifest' ? parsed.manifest.config.mediaType : undefined);
+  const artifactType =
+    document.artifactType ?? (parsed.kind === 'manifest' ? parsed.manifest.config.mediaType : undefined);
   const referrer: Referrer = { mediaType: parsed.mediaType, digest, size };
   if (artifactType !== undefined) referrer.artifactType = artifactType;
   if (document.annotations) referrer.annotations = document.annotations;
@@ -149,7 +181,10 @@ function isForeign({ mediaType, urls }: Descriptor): boolean {
 }
 
 function blobMissing(what: string, digest: string): RegistryError {
-  return new RegistryError('MANIFEST_BLOB_UNKNOWN', `the ${what} ${digest} has to be pushed to this repository first`);
+  return new RegistryError(
+    'MANIFEST_BLOB_UNKNOWN',
+    `the ${what} ${digest} has to be pushed to this repository first`,
+  );
 }
 
 function nameUnknown(repository: string): RegistryError {

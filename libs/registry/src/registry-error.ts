@@ -64,5 +64,7 @@ export function toRegistryError(error: unknown): RegistryError {
   if (isSystemError(error, 'ENOSPC', 'EDQUOT')) {
     return new RegistryError('UNAVAILABLE', 'the registry has no space left', { cause: error });
   }
-  return new RegistryError('UNKNOWN', 'the registry failed; its log says why', { cause: new Error(errorMessage(error), { cause: error }) });
+  return new RegistryError('UNKNOWN', 'the registry failed; its log says why', {
+    cause: new Error(errorMessage(error), { cause: error }),
+  });
 }

@@ -8,8 +8,8 @@ import { dropBody, type Exchange, send } from './exchange.ts';
 import { DEFAULT_REGISTRY_LIMITS, type RegistryLimits } from './limits.ts';
 import { ManifestEndpoints } from './manifest-endpoints.ts';
 import { RegistryError, toRegistryError } from './registry-error.ts';
-import { RepositoryIndex } from './repository-index.ts';
 import type { RegistryParts } from './registry-parts.ts';
+import { RepositoryIndex } from './repository-index.ts';
 import { parseRoute, type Route } from './routes.ts';
 import { UploadEndpoints } from './upload-endpoints.ts';
 import { Uploads } from './uploads.ts';
@@ -42,7 +42,9 @@ export function createRegistry(options: RegistryOptions): Registry {
   const uploads = new Uploads({ folder, limits, clock: options.clock ?? systemClock });
   const parts = { store, index, uploads, limits, authorize };
   const handlers = handlersOf(parts);
-  uploads.open().catch((error: unknown) => log.error({ err: error }, 'uploads of an earlier run cannot be read'));
+  uploads
+    .open()
+    .catch((error: unknown) => log.error({ err: error }, 'uploads of an earlier run cannot be read'));
 
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { route, query } = parseRoute(request.url ?? '/');
@@ -71,7 +73,8 @@ export function createRegistry(options: RegistryOptions): Registry {
       } catch (error) {
         const failure = toRegistryError(error);
         const facts = { method: request.method, url: request.url, status: failure.status };
-        if (failure.status >= 500) log.error({ ...facts, err: failure.cause ?? failure }, 'registry request failed');
+        if (failure.status >= 500)
+          log.error({ ...facts, err: failure.cause ?? failure }, 'registry request failed');
         else log.debug({ ...facts, reason: failure.message }, 'registry request refused');
         refuse(request, response, failure);
       }
@@ -87,13 +90,18 @@ function handlersOf(parts: RegistryParts): Handlers {
   const manifests = new ManifestEndpoints(parts);
   const blobs = new BlobEndpoints(parts);
   const uploads = new UploadEndpoints(parts);
-  const on = <K extends Route['kind']>(kind: K, handle: (exchange: Exchange, route: Extract<Route, { kind: K }>) => Promise<void>): Handler => {
+  const on = <K extends Route['kind']>(
+    kind: K,
+    handle: (exchange: Exchange, route: Extract<Route, { kind: K }>) => Promise<void>,
+  ): Handler => {
     const isMine = (route: Route): route is Extract<Route, { kind: K }> => route.kind === kind;
     return async (exchange, route) => {
       if (isMine(route)) await handle(exchange, route);
     };
   };
-  const getBase = on('base', async ({ response }) => send(response, 200, { 'content-type': 'application/json' }, '{}'));
+  const getBase = on('base', async ({ response }) =>
+    send(response, 200, { 'content-type': 'application/json' }, '{}'),
+  );
   const getManifest = on('manifest', (exchange, route) => manifests.get(exchange, route));
   const getBlob = on('blob', (exchange, route) => blobs.get(exchange, route));
   return {
@@ -139,5 +147,10 @@ function refuse(request: IncomingMessage, response: ServerResponse, failure: Reg
     return;
   }
   dropBody(request, response);
-  send(response, failure.status, { ...failure.headers, 'content-type': 'application/json' }, failure.toJson());
+  send(
+    response,
+    failure.status,
+    { ...failure.headers, 'content-type': 'application/json' },
+    failure.toJson(),
+  );
 }

@@ -5,7 +5,11 @@ import { isSystemError } from '#libs/errors';
 import { readFileIfExists, syncFolder, writeFileDurably } from '#libs/host';
 import { type Descriptor, descriptorSchema, digestHex, isDigest, isTag } from '#libs/oci';
 
-const manifestLinkSchema = z.object({ mediaType: z.string(), size: z.number().int().nonnegative(), subject: z.string().optional() });
+const manifestLinkSchema = z.object({
+  mediaType: z.string(),
+  size: z.number().int().nonnegative(),
+  subject: z.string().optional(),
+});
 export type ManifestLink = z.infer<typeof manifestLinkSchema>;
 
 /** The descriptor of a manifest that has a subject. */
@@ -37,7 +41,12 @@ export class RepositoryIndex {
     return removeFile(this.#path(repository, '_blobs', digestHex(digest)));
   }
 
-  async putManifest(repository: string, digest: string, link: ManifestLink, referrer?: Referrer): Promise<void> {
+  async putManifest(
+    repository: string,
+    digest: string,
+    link: ManifestLink,
+    referrer?: Referrer,
+  ): Promise<void> {
     if (link.subject !== undefined && referrer) {
       const file = this.#path(repository, '_referrers', digestHex(link.subject), digestHex(digest));
       await writeFileDurably(file, JSON.stringify(referrer));

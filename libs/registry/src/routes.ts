@@ -32,7 +32,8 @@ export function parseRoute(target: string): { route: Route; query: URLSearchPara
   for (const [kind, pattern] of Object.entries(PATTERNS)) {
     const [, repository, last = ''] = pattern.exec(rest) ?? [];
     if (repository === undefined) continue;
-    if (!isRepository(repository)) throw new RegistryError('NAME_INVALID', 'the name of the repository is not valid');
+    if (!isRepository(repository))
+      throw new RegistryError('NAME_INVALID', 'the name of the repository is not valid');
     return { route: toRoute(kind as keyof typeof PATTERNS, repository, last), query };
   }
   throw new RegistryError('UNSUPPORTED', 'there is nothing at this address', { status: 404 });

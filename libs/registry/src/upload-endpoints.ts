@@ -64,15 +64,23 @@ export class UploadEndpoints {
   async #finish(exchange: Exchange, { repository, id }: UploadRoute, digest: string): Promise<void> {
     const { uploads, store, index } = this.parts;
     const expectedOffset = contentStart(exchange);
-    await uploads.complete({ repository, id, digest, body: bodyOf(exchange), expectedOffset }, async (file) => {
-      await store.putFile(digest, file);
-      await index.linkBlob(repository, digest);
-    });
+    await uploads.complete(
+      { repository, id, digest, body: bodyOf(exchange), expectedOffset },
+      async (file) => {
+        await store.putFile(digest, file);
+        await index.linkBlob(repository, digest);
+      },
+    );
     send(exchange.response, 201, blobHeaders(repository, digest));
   }
 
   /** True when the blob is now in this repository too. Only from where the caller may pull; else an upload begins. */
-  async #mount(exchange: Exchange, repository: string, digest: string, from: string | null): Promise<boolean> {
+  async #mount(
+    exchange: Exchange,
+    repository: string,
+    digest: string,
+    from: string | null,
+  ): Promise<boolean> {
     const { index, store, authorize } = this.parts;
     if (from === null || !isDigest(digest) || !isRepository(from)) return false;
     const { authorization } = exchange.request.headers;
@@ -90,7 +98,8 @@ export class UploadEndpoints {
 }
 
 function checkDigest(digest: string): void {
-  if (!isDigest(digest)) throw new RegistryError('DIGEST_INVALID', 'a digest is sha256: and 64 hexadecimal digits');
+  if (!isDigest(digest))
+    throw new RegistryError('DIGEST_INVALID', 'a digest is sha256: and 64 hexadecimal digits');
 }
 
 /** Where a chunk says that it begins; undefined when it says nothing. */

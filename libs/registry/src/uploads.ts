@@ -45,11 +45,17 @@ export class Uploads {
   async begin(repository: string): Promise<string> {
     await this.#load();
     await this.#collect();
-    const running = [...this.#sessions.values()].filter((session) => session.repository === repository).length;
+    const running = [...this.#sessions.values()].filter(
+      (session) => session.repository === repository,
+    ).length;
     if (running >= this.options.limits.maxUploadsPerRepository) {
-      throw new RegistryError('TOOMANYREQUESTS', `repository ${repository} has ${running} uploads open already`, {
-        headers: { 'retry-after': '10' },
-      });
+      throw new RegistryError(
+        'TOOMANYREQUESTS',
+        `repository ${repository} has ${running} uploads open already`,
+        {
+          headers: { 'retry-after': '10' },
+        },
+      );
     }
     const id = randomText(32);
     const session = { repository, hash: createHash('sha256'), hashedBytes: 0, isBusy: true };
@@ -77,7 +83,12 @@ export class Uploads {
    * Appends a body. `expectedOffset` is where the client says it begins. Returns the size afterwards; what came before a
    * broken connection stays.
    */
-  async append(repository: string, id: string, body: AsyncIterable<Buffer>, expectedOffset?: number): Promise<number> {
+  async append(
+    repository: string,
+    id: string,
+    body: AsyncIterable<Buffer>,
+    expectedOffset?: number,
+  ): Promise<number> {
     return this.#exclusively(repository, id, (session) => this.#append(session, id, body, expectedOffset));
   }
 
@@ -86,7 +97,13 @@ export class Uploads {
    * removed (DIGEST_INVALID); when `take` fails it stays.
    */
   async complete(
-    upload: { repository: string; id: string; digest: string; body: AsyncIterable<Buffer>; expectedOffset?: number },
+    upload: {
+      repository: string;
+      id: string;
+      digest: string;
+      body: AsyncIterable<Buffer>;
+      expectedOffset?: number;
+    },
     take: (file: string) => Promise<void>,
   ): Promise<void> {
     const { repository, id, digest, body, expectedOffset } = upload;
@@ -95,7 +112,10 @@ export class Uploads {
       const actual = await this.#digest(session, id);
       if (actual !== digest) {
         await this.#remove(id);
-        throw new RegistryError('DIGEST_INVALID', `the uploaded bytes have the digest ${actual}, not ${digest}`);
+        throw new RegistryError(
+          'DIGEST_INVALID',
+          `the uploaded bytes have the digest ${actual}, not ${digest}`,
+        );
       }
       await take(this.#data(id));
       await this.#remove(id);
@@ -106,7 +126,12 @@ export class Uploads {
     await this.#exclusively(repository, id, async () => this.#remove(id));
   }
 
-  async #append(session: Session, id: string, body: AsyncIterable<Buffer>, expectedOffset?: number): Promise<number> {
+  async #append(
+    session: Session,
+    id: string,
+    body: AsyncIterable<Buffer>,
+    expectedOffset?: number,
+  ): Promise<number> {
     const file = await open(this.#data(id), 'a', 0o600);
     try {
       const offset = (await file.stat()).size;
@@ -117,12 +142,19 @@ export class Uploads {
     }
   }
 
-  async #write(session: Session, file: FileHandle, body: AsyncIterable<Buffer>, offset: number): Promise<number> {
+  async #write(
+    session: Session,
+    file: FileHandle,
+    body: AsyncIterable<Buffer>,
+    offset: number,
+  ): Promise<number> {
     const { maxBlobBytes } = this.options.limits;
     let size = offset;
     for await (const chunk of body) {
       if (size + chunk.length > maxBlobBytes) {
-        throw new RegistryError('SIZE_INVALID', `a blob may have at most ${maxBlobBytes} bytes`, { status: 413 });
+        throw new RegistryError('SIZE_INVALID', `a blob may have at most ${maxBlobBytes} bytes`, {
+          status: 413,
+        });
       }
       await file.writeFile(chunk);
       if (session.hashedBytes === size) {
@@ -148,7 +180,9 @@ export class Uploads {
   async #exclusively<T>(repository: string, id: string, work: (session: Session) => Promise<T>): Promise<T> {
     const session = await this.#session(repository, id);
     if (session.isBusy) {
-      throw new RegistryError('BLOB_UPLOAD_INVALID', 'another request is writing to this upload', { status: 409 });
+      throw new RegistryError('BLOB_UPLOAD_INVALID', 'another request is writing to this upload', {
+        status: 409,
+      });
     }
     session.isBusy = true;
     try {
@@ -181,7 +215,9 @@ export class Uploads {
   async #readFolder(): Promise<void> {
     await mkdir(path.join(this.options.folder, 'uploads'), { recursive: true, mode: 0o700 });
     for (const id of await readdir(path.join(this.options.folder, 'uploads'))) {
-      const repository = ID.test(id) ? await readFileIfExists(path.join(this.#folder(id), 'repository')) : undefined;
+      const repository = ID.test(id)
+        ? await readFileIfExists(path.join(this.#folder(id), 'repository'))
+        : undefined;
       if (repository === undefined) await rm(this.#folder(id), { recursive: true, force: true });
       else this.#sessions.set(id, { repository, hash: createHash('sha256'), hashedBytes: 0, isBusy: false });
     }

@@ -3,7 +3,8 @@ import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { text } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
+import { pack } from 'tar-stream';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { DesiredInstance } from '#libs/contract';
 import { listKernelObjects } from '#libs/engine';
@@ -238,13 +239,16 @@ it('builds what is desired, and says what is wrong with a source that it cannot 
     resources: { memoryBytes: 1 << 30, cpus: 2, pids: 1024 },
     timeoutSeconds: 120,
   });
-  controlPlane.buildSources.set(build.id, Buffer.alloc(1_024)); // a tar of nothing
+  const source = pack();
+  source.entry({ name: 'README.md' }, 'no app here');
+  source.finalize();
+  controlPlane.buildSources.set(build.id, await buffer(source));
   controlPlane.want({ builds: [build] });
-  const result = await controlPlane.until(() => controlPlane.buildResults.get(build.id), 170_000);
+  const result = await controlPlane.until(() => controlPlane.buildResults.get(build.id), 280_000);
   controlPlane.want({ builds: [] });
   expect(result.status).toBe('failed');
   expect(JSON.stringify([result, controlPlane.buildLogs.get(build.id)])).toContain('package.json');
-}, 180_000);
+}, 300_000);
 
 it('shows its containers to the docker CLI, on a socket for root only', async () => {
   const instance = server();

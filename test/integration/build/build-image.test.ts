@@ -31,23 +31,36 @@ interface Answer {
   headers: http.IncomingHttpHeaders;
 }
 
-function ask(container: Container, at = '/', options: { method?: string; headers?: Record<string, string> } = {}): Promise<Answer> {
+function ask(
+  container: Container,
+  at = '/',
+  options: { method?: string; headers?: Record<string, string> } = {},
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const request = http.request({ host: container.address ?? '', port: 8080, path: at, agent: false, ...options }, (response) => {
-      let body = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => {
-        body += chunk;
-      });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body, headers: response.headers }));
-    });
+    const request = http.request(
+      { host: container.address ?? '', port: 8080, path: at, agent: false, ...options },
+      (response) => {
+        let body = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => {
+          body += chunk;
+        });
+        response.on('end', () =>
+          resolve({ status: response.statusCode ?? 0, body, headers: response.headers }),
+        );
+      },
+    );
     request.on('error', reject);
     request.end();
   });
 }
 
 /** Runs a build's service until `work` is done. */
-async function whileRunning<T>(run: BuildRun, work: (container: Container) => Promise<T>, service = 'web'): Promise<T> {
+async function whileRunning<T>(
+  run: BuildRun,
+  work: (container: Container) => Promise<T>,
+  service = 'web',
+): Promise<T> {
   const container = await bench.start(run, service);
   try {
     return await work(container);
@@ -56,7 +69,8 @@ async function whileRunning<T>(run: BuildRun, work: (container: Container) => Pr
   }
 }
 
-const answers = (container: Container, at = '/') => vi.waitFor(() => ask(container, at), { timeout: 15_000, interval: 20 });
+const answers = (container: Container, at = '/') =>
+  vi.waitFor(() => ask(container, at), { timeout: 15_000, interval: 20 });
 
 async function leftovers(): Promise<string[]> {
   const names = await readdir(bench.workDir);
@@ -76,7 +90,11 @@ describe('a Node.js app with a lockfile', () => {
     await whileRunning(first, async (container) => {
       expect((await answers(container)).body).toBe('hello\n');
       const facts = JSON.parse((await ask(container, '/sandbox')).body) as Record<string, string>;
-      expect(facts).toMatchObject({ uid: '1000', nodeEnv: 'production', node: expect.stringMatching(/^v24\./) });
+      expect(facts).toMatchObject({
+        uid: '1000',
+        nodeEnv: 'production',
+        node: expect.stringMatching(/^v24\./),
+      });
     });
     expect(await leftovers()).toEqual([]);
   });
@@ -91,8 +109,12 @@ describe('a Node.js app with a lockfile', () => {
     ]);
     expect(config).toMatchObject({ User: '1000:1000', WorkingDir: '/workspace', Cmd: ['node', 'server.js'] });
     expect(config?.Env).toContain('NODE_ENV=production');
-    expect(config?.Env?.find((entry) => entry.startsWith('PATH='))).toMatch(/^PATH=\/layers\/nodejs\/node\/bin:.*:\/workspace\/node_modules\/\.bin$/);
-    const metadata = JSON.parse(config?.Labels?.['io.buildpacks.build.metadata'] ?? '{}') as { buildpacks: unknown };
+    expect(config?.Env?.find((entry) => entry.startsWith('PATH='))).toMatch(
+      /^PATH=\/layers\/nodejs\/node\/bin:.*:\/workspace\/node_modules\/\.bin$/,
+    );
+    const metadata = JSON.parse(config?.Labels?.['io.buildpacks.build.metadata'] ?? '{}') as {
+      buildpacks: unknown;
+    };
     expect(metadata.buildpacks).toEqual([{ id: 'nodejs', version: '1' }]);
   });
 
@@ -117,14 +139,24 @@ describe('a Node.js app with a lockfile', () => {
     const changed = await bench.build(source, 'express');
     console.log('warm build, one line changed:', JSON.stringify(changed.image.timings));
     expect(bench.registry.pushed.length - pushedBefore).toBe(3);
-    const [before, after] = [await bench.manifest(first.image.digest), await bench.manifest(changed.image.digest)];
+    const [before, after] = [
+      await bench.manifest(first.image.digest),
+      await bench.manifest(changed.image.digest),
+    ];
     expect(after.layers.slice(0, -1)).toEqual(before.layers.slice(0, -1));
     expect(after.layers.at(-1)?.digest).not.toBe(before.layers.at(-1)?.digest);
-    await whileRunning(changed, async (container) => expect((await answers(container)).body).toBe('changed\n'));
+    await whileRunning(changed, async (container) =>
+      expect((await answers(container)).body).toBe('changed\n'),
+    );
   });
 
   it('reinstalls when the lockfile changes', async () => {
-    const manifest = JSON.stringify({ name: 'hello-express', private: true, scripts: { start: 'node server.js' }, dependencies: { ms: '2.1.3' } });
+    const manifest = JSON.stringify({
+      name: 'hello-express',
+      private: true,
+      scripts: { start: 'node server.js' },
+      dependencies: { ms: '2.1.3' },
+    });
     await rm(path.join(source, 'package-lock.json'));
     await writeFile(path.join(source, 'package.json'), manifest);
     const { lines } = await bench.build(source, 'express');
@@ -148,24 +180,49 @@ describe('a build script', () => {
 
 describe('a static site', () => {
   it('is served with types, ranges, conditional requests and its own 404 page, hidden files not at all', async () => {
-    const run = await bench.build(path.join(FIXTURES, 'static'), 'static');
+    const source = await copyOf('static');
+    await writeFile(path.join(source, 'assets', 'long.txt'), 'many words\n'.repeat(500));
+    const run = await bench.build(source, 'static');
     await whileRunning(run, async (container) => {
       const page = await answers(container);
-      expect(page).toMatchObject({ status: 200, headers: { 'content-type': expect.stringMatching(/^text\/html/) } });
+      expect(page).toMatchObject({
+        status: 200,
+        headers: { 'content-type': expect.stringMatching(/^text\/html/) },
+      });
       expect(page.body).toContain('Hello from a static site');
       expect((await ask(container, '/assets/site.css')).headers['content-type']).toMatch(/^text\/css/);
       expect((await ask(container, '/assets/site.js')).headers['content-type']).toMatch(/^text\/javascript/);
       expect(await ask(container, '/', { method: 'HEAD' })).toMatchObject({ status: 200, body: '' });
-      expect(await ask(container, '/', { headers: { range: 'bytes=0-8' } })).toMatchObject({ status: 206, body: '<!doctype' });
+      expect(await ask(container, '/', { headers: { range: 'bytes=0-8' } })).toMatchObject({
+        status: 206,
+        body: '<!doctype',
+      });
       const etag = page.headers.etag ?? '';
       expect(etag).not.toBe('');
       expect((await ask(container, '/', { headers: { 'if-none-match': etag } })).status).toBe(304);
       const missing = await ask(container, '/nope');
       expect(missing.status).toBe(404);
+      expect((await ask(container, '/.hidden/secret.txt')).status).toBe(404);
+      expect((await ask(container, '/Staticfile')).status).toBe(404);
+      expect(
+        (await ask(container, '/assets/long.txt', { headers: { 'accept-encoding': 'gzip' } })).headers[
+          'content-encoding'
+        ],
+      ).toBe('gzip');
       expect(missing.body).toContain('This page is not here');
-      for (const hidden of ['/.hidden/secret.txt', '/.git/config', '/assets/', '/..%2f..%2fetc/passwd']) {
+      for (const hidden of [
+        '/.hidden/secret.txt',
+        '/%2ehidden/secret.txt',
+        '/.git/config',
+        '/assets/',
+        '/..%2f..%2fetc/passwd',
+      ]) {
         const answer = await ask(container, hidden);
-        expect([hidden, answer.status >= 400, answer.body.includes('nobody may read')]).toEqual([hidden, true, false]);
+        expect([hidden, answer.status >= 400, answer.body.includes('nobody may read')]).toEqual([
+          hidden,
+          true,
+          false,
+        ]);
       }
     });
   });
@@ -183,7 +240,10 @@ describe('a Procfile', () => {
 
   it('overrides what another buildpack found', async () => {
     const source = await copyOf('express');
-    await writeFile(path.join(source, 'Procfile'), 'web: node --enable-source-maps server.js\nclock: node -e 1\n');
+    await writeFile(
+      path.join(source, 'Procfile'),
+      'web: node --enable-source-maps server.js\nclock: node -e 1\n',
+    );
     const run = await bench.build(source, 'express-procfile');
     expect(run.image.services).toEqual([
       { name: 'web', argv: ['/bin/bash', '-c', 'exec node --enable-source-maps server.js'] },
@@ -194,16 +254,36 @@ describe('a Procfile', () => {
 
 describe('a source that cannot be built', () => {
   const failures: [string, string, RegExp, RegExp][] = [
-    ['unrecognised', 'nothing detects', /no buildpack recognised the source; looked for: package\.json.*Procfile/, /^$/],
-    ['broken-build', 'its build script fails', /build step of the buildpack nodejs failed with exit code 1/, /about to break[\s\S]*build script/],
-    ['broken-install', 'lockfile and package.json disagree', /build step of the buildpack nodejs failed/, /npm ci[\s\S]*npm ci failed/],
+    [
+      'unrecognised',
+      'nothing detects',
+      /no buildpack recognised the source; looked for: package\.json.*Procfile/,
+      /^$/,
+    ],
+    [
+      'broken-build',
+      'its build script fails',
+      /build step of the buildpack nodejs failed with exit code 1/,
+      /about to break[\s\S]*build script/,
+    ],
+    [
+      'broken-install',
+      'lockfile and package.json disagree',
+      /build step of the buildpack nodejs failed/,
+      /npm ci[\s\S]*npm ci failed/,
+    ],
     ['no-process', 'nothing says how to start it', /no process type was found/, /Node\.js app detected/],
   ];
   for (const [fixture, why, message, log] of failures) {
     it(`${why}: says so, with the log, and leaves nothing`, async () => {
       const lines: string[] = [];
-      const built = bench.build(path.join(FIXTURES, fixture), fixture, { onLine: (line) => lines.push(line) });
-      await expect(built).rejects.toMatchObject({ code: 'build_failed', message: expect.stringMatching(message) });
+      const built = bench.build(path.join(FIXTURES, fixture), fixture, {
+        onLine: (line) => lines.push(line),
+      });
+      await expect(built).rejects.toMatchObject({
+        code: 'build_failed',
+        message: expect.stringMatching(message),
+      });
       expect(lines.join('\n')).toMatch(log);
       expect(await leftovers()).toEqual([]);
     });
@@ -225,7 +305,14 @@ describe('a hostile build', () => {
   async function script(body: string): Promise<string> {
     const folder = await copyOf('broken-build');
     await writeFile(path.join(folder, 'evil.sh'), body);
-    await writeFile(path.join(folder, 'package.json'), JSON.stringify({ name: 'evil', private: true, scripts: { build: 'bash evil.sh', start: 'node server.js' } }));
+    await writeFile(
+      path.join(folder, 'package.json'),
+      JSON.stringify({
+        name: 'evil',
+        private: true,
+        scripts: { build: 'bash evil.sh', start: 'node server.js' },
+      }),
+    );
     await rm(path.join(folder, 'package-lock.json'));
     return folder;
   }
@@ -233,7 +320,9 @@ describe('a hostile build', () => {
   it('that forks without end hits its process limit and is stopped in time', async () => {
     const source = await script('bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 60');
     const started = Date.now();
-    const built = bench.build(source, 'evil', { build: { timeoutMs: 8_000, resources: { memoryBytes: 2 ** 29, cpus: 1, pids: 64 } } });
+    const built = bench.build(source, 'evil', {
+      build: { timeoutMs: 8_000, resources: { memoryBytes: 2 ** 29, cpus: 1, pids: 64 } },
+    });
     await expect(built).rejects.toMatchObject({ code: 'build_failed' });
     expect(Date.now() - started).toBeLessThan(30_000);
     expect(await leftovers()).toEqual([]);
@@ -242,20 +331,27 @@ describe('a hostile build', () => {
   it('that never ends is stopped at its time limit', async () => {
     const source = await script('echo started; sleep 1000');
     const built = bench.build(source, 'evil', { build: { timeoutMs: 6_000 } });
-    await expect(built).rejects.toMatchObject({ code: 'build_failed', message: expect.stringMatching(/did not end within 6 s/) });
+    await expect(built).rejects.toMatchObject({
+      code: 'build_failed',
+      message: expect.stringMatching(/did not end within 6 s/),
+    });
     expect(await leftovers()).toEqual([]);
   });
 
   it('that fills the disk is stopped', async () => {
     const source = await script('yes > /workspace/big');
     const diskLimits = { maxGrowthBytes: 200 << 20, reserveBytes: 1 << 20, reserveInodeShare: 0 };
-    await expect(bench.build(source, 'evil', { diskLimits })).rejects.toMatchObject({ message: expect.stringMatching(/wrote more than 200 MiB/) });
+    await expect(bench.build(source, 'evil', { diskLimits })).rejects.toMatchObject({
+      message: expect.stringMatching(/wrote more than 200 MiB/),
+    });
     expect(await leftovers()).toEqual([]);
   });
 
   it('that wants more memory than it may have is told so', async () => {
     const source = await script('node -e "const kept = []; for (;;) kept.push(Buffer.alloc(1 << 24, 1))"');
-    const built = bench.build(source, 'evil', { build: { resources: { memoryBytes: 256 << 20, cpus: 1, pids: 256 } } });
+    const built = bench.build(source, 'evil', {
+      build: { resources: { memoryBytes: 256 << 20, cpus: 1, pids: 256 } },
+    });
     await expect(built).rejects.toMatchObject({ code: 'build_failed' });
   });
 
@@ -291,9 +387,14 @@ describe('a hostile build', () => {
   });
 
   it('does not see config of others, and secrets that it prints are hidden in the log', async () => {
-    const source = await script('echo "token is $API_TOKEN"; cat /platform/env/API_TOKEN; ls -la /platform/env; printf "\\e[31mred\\e[0m\\rplain\\n"; exit 1');
+    const source = await script(
+      'echo "token is $API_TOKEN"; cat /platform/env/API_TOKEN; ls -la /platform/env; printf "\\e[31mred\\e[0m\\rplain\\n"; exit 1',
+    );
     const lines: string[] = [];
-    const built = bench.build(source, 'evil', { build: { env: { API_TOKEN: 'very-secret-value', PATH: '/nowhere' } }, onLine: (line) => lines.push(line) });
+    const built = bench.build(source, 'evil', {
+      build: { env: { API_TOKEN: 'very-secret-value', PATH: '/nowhere' } },
+      onLine: (line) => lines.push(line),
+    });
     await expect(built).rejects.toMatchObject({ code: 'build_failed' });
     expect(lines.join('\n')).toContain('token is [hidden]');
     expect(lines.join('\n')).not.toContain('very-secret-value');

@@ -3,7 +3,15 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs
 import os from 'node:os';
 import path from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
-import { type BaseImages, buildImage, type BuildRequest, type BuiltImage, ensureBases, type DiskLimits, type SourceLimits } from '#libs/build';
+import {
+  type BaseImages,
+  type BuildRequest,
+  type BuiltImage,
+  buildImage,
+  type DiskLimits,
+  ensureBases,
+  type SourceLimits,
+} from '#libs/build';
 import { type Container, type Engine, openEngine, teardownKernelObjects } from '#libs/engine';
 import { randomText, systemClock, systemExec } from '#libs/host';
 import { createLogger, silentLogger } from '#libs/log';
@@ -81,11 +89,17 @@ export class Workbench {
   static async open(): Promise<Workbench> {
     const root = await mkdtemp(path.join(os.tmpdir(), 'gantry-build-'));
     await chmod(root, 0o711);
-    const log = process.env.GANTRY_LOG_LEVEL === 'debug' ? createLogger({ name: 'test', level: 'debug' }) : silentLogger();
+    const log =
+      process.env.GANTRY_LOG_LEVEL === 'debug'
+        ? createLogger({ name: 'test', level: 'debug' })
+        : silentLogger();
     const bases = await ensureBases({ cacheDir: BASES_FOLDER, exec: systemExec, log });
     await mkdir(path.join(root, 'registry'));
     const installationId = randomText(5);
-    const engine = await openEngine({ root: path.join(root, 'engine'), installationId }, { exec: systemExec, clock: systemClock, log });
+    const engine = await openEngine(
+      { root: path.join(root, 'engine'), installationId },
+      { exec: systemExec, clock: systemClock, log },
+    );
     const bench = new Workbench(root, engine, bases, new FolderRegistry(path.join(root, 'registry')));
     Object.assign(bench, { installationId });
     return bench;
@@ -170,7 +184,11 @@ export class Workbench {
   async close(): Promise<void> {
     for (const container of this.engine.list()) await this.engine.remove(container.spec.id);
     await this.engine.close();
-    await teardownKernelObjects(this.installationId, { exec: systemExec, clock: systemClock, log: silentLogger() });
+    await teardownKernelObjects(this.installationId, {
+      exec: systemExec,
+      clock: systemClock,
+      log: silentLogger(),
+    });
     await rm(this.root, { recursive: true, force: true });
   }
 }
@@ -182,9 +200,13 @@ function splitOnce(entry: string): [string, string] {
 
 /** The files of a folder as `git archive` would send them. */
 export function sourceTar(folder: string): Readable {
-  const child = systemExec.spawn('tar', ['--create', '--directory', folder, '--sort=name', '--exclude=./node_modules', '.'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = systemExec.spawn(
+    'tar',
+    ['--create', '--directory', folder, '--sort=name', '--exclude=./node_modules', '.'],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   if (!child.stdout) throw new Error('tar has no output');
   // Read from the start: a child's output that nobody reads is dropped when it ends.
   return child.stdout.pipe(new PassThrough({ highWaterMark: 64 << 20 }));

@@ -123,7 +123,11 @@ export async function makeFixture(options: { nameServers?: string[] } = {}): Pro
   const layer = await testLayer();
   const open = (more = options) =>
     openEngine({ root: path.join(root, 'engine'), installationId, ...more }, deps);
-  const engine = await open();
+  const engine = await open().catch(async (error: unknown) => {
+    await teardownKernelObjects(installationId, deps);
+    await rm(root, { recursive: true, force: true });
+    throw error;
+  });
   await engine.importLayer(layer.diffId, createReadStream(layer.tar));
   const fixture: Fixture = {
     root,

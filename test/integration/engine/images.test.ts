@@ -88,7 +88,7 @@ beforeAll(async () => {
   const { tar, diffId } = await testLayer();
   base = { diffId, blob: gzipSync(await readFile(tar), { level: 1 }) };
 });
-afterAll(() => f.dispose());
+afterAll(() => f?.dispose());
 beforeEach(async () => {
   registry = new TestRegistry();
   host = await registry.listen();

@@ -7,7 +7,7 @@ let f: Fixture;
 beforeAll(async () => {
   f = await makeFixture();
 });
-afterAll(() => f.dispose());
+afterAll(() => f?.dispose());
 
 /** Runs a shell line as container root, the most that an app can be, and takes the container away again. */
 async function asRoot(command: string): Promise<string> {

@@ -8,7 +8,7 @@ let f: Fixture;
 beforeAll(async () => {
   f = await makeFixture();
 });
-afterAll(() => f.dispose());
+afterAll(() => f?.dispose());
 
 async function openFiles(): Promise<number> {
   return (await readdir('/proc/self/fd')).length;

@@ -6,7 +6,7 @@ let f: Fixture;
 beforeAll(async () => {
   f = await makeFixture();
 });
-afterAll(() => f.dispose());
+afterAll(() => f?.dispose());
 
 describe('a container’s life', () => {
   it('runs, logs both streams in order with stamps, and tells its exit code', async () => {

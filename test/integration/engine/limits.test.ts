@@ -5,7 +5,7 @@ let f: Fixture;
 beforeAll(async () => {
   f = await makeFixture();
 });
-afterAll(() => f.dispose());
+afterAll(() => f?.dispose());
 
 const HOG = `const kept = []; for (;;) kept.push(Buffer.alloc(8 << 20, 1));`;
 

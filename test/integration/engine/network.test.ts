@@ -64,8 +64,8 @@ beforeAll(async () => {
   f = await makeFixture({ nameServers: [outside.address] });
 });
 afterAll(async () => {
-  await f.dispose();
-  await outside.dispose();
+  await f?.dispose();
+  await outside?.dispose();
 });
 
 /** Says what came over a connection, or how it failed. */
@@ -175,6 +175,19 @@ describe('a container’s network', () => {
     expect(await f.engine.wait('inst_eighty')).toMatchObject({ code: 0 });
     expect(await f.output('inst_eighty')).toBe(address);
     await f.engine.remove('inst_eighty');
+  });
+
+  it('puts the rules back when a restart of the host’s firewall has flushed them', async () => {
+    const address = await serve('inst_server', 'org_a');
+    const table = `gantry_${f.installationId}`;
+    await systemExec.run('nft', ['delete', 'table', 'inet', table]);
+    expect(await call(address, 8080, 'org_b')).not.toBe('TIMEOUT'); // this is what the rules are for
+    await eventually('the rules to come back', async () => {
+      const { code } = await systemExec.tryRun('nft', ['list', 'table', 'inet', table]);
+      return code === 0 || undefined;
+    });
+    expect(await call(address, 8080, 'org_b')).toBe('TIMEOUT');
+    await f.engine.remove('inst_server');
   });
 
   it('gives every container an address of its own, and takes no range that the machine routes', async () => {

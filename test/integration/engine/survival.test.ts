@@ -34,10 +34,10 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  if (child.exitCode === null && child.signalCode === null) await killChild();
+  if (child?.exitCode === null && child.signalCode === null) await killChild();
   await engine?.close();
   engine = undefined;
-  await f.dispose();
+  await f?.dispose();
 });
 
 async function ask(verb: 'create' | 'start', argument: ContainerSpec | string): Promise<void> {

@@ -6,7 +6,7 @@ let f: Fixture;
 beforeAll(async () => {
   f = await makeFixture();
 });
-afterAll(() => f.dispose());
+afterAll(() => f?.dispose());
 
 it('keeps what an app writes to an owned volume, over containers, as the app’s own', async () => {
   const volume = `${f.root}/volume`;

@@ -1,4 +1,4 @@
-import { lstat, mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -21,7 +21,14 @@ describe('a layer', () => {
     const tar = await tarOf([
       { name: './', type: 'directory', mode: 0o755 },
       { name: 'folder/', type: 'directory', mode: 0o1777, uid: 7, gid: 8 },
-      { name: 'folder/file', content: 'data', mode: 0o4755, uid: 1000, pax: { gid: '3000000' }, mtime: new Date(1_000_000_000_000) },
+      {
+        name: 'folder/file',
+        content: 'data',
+        mode: 0o4755,
+        uid: 1000,
+        pax: { gid: '3000000' },
+        mtime: new Date(1_000_000_000_000),
+      },
       { name: 'folder/hard', type: 'link', linkname: 'folder/file' },
       { name: 'soft', type: 'symlink', linkname: '/folder/file', uid: 5, gid: 5 },
       { name: 'pipe', type: 'fifo', mode: 0o600 },
@@ -30,7 +37,9 @@ describe('a layer', () => {
     const applied = await apply(place.target, tar);
     expect(applied).toEqual({ diffId: digestOf(tar), sizeBytes: tar.length });
     const file = await lstat(inTarget('folder/file'));
-    expect([file.mode & 0o7777, file.uid, file.gid, file.mtimeMs, file.nlink]).toEqual([0o4755, 1000, 3_000_000, 1_000_000_000_000, 2]);
+    expect([file.mode & 0o7777, file.uid, file.gid, file.mtimeMs, file.nlink]).toEqual([
+      0o4755, 1000, 3_000_000, 1_000_000_000_000, 2,
+    ]);
     expect(await readFile(inTarget('folder/hard'), 'utf8')).toBe('data');
     const folder = await lstat(inTarget('folder'));
     expect([folder.mode & 0o7777, folder.uid, folder.gid]).toEqual([0o1777, 7, 8]);
@@ -84,7 +93,7 @@ describe('a layer', () => {
     expect(holes.blocks).toBeLessThan(100);
   });
 
-  it('makes the folders that it leaves out, as root\'s, whatever the umask', async () => {
+  it("makes the folders that it leaves out, as root's, whatever the umask", async () => {
     const before = process.umask(0o077);
     try {
       await apply(place.target, await tarOf([{ name: 'a/b/c', content: 'x', uid: 5 }]));
@@ -113,7 +122,14 @@ describe('whiteouts', () => {
     ]);
 
   it('become those of overlayfs', async () => {
-    await apply(place.target, await tarOf([{ name: 'a/.wh.gone' }, { name: 'b/', type: 'directory', mode: 0o710, uid: 4 }, { name: 'b/.wh..wh..opq' }]));
+    await apply(
+      place.target,
+      await tarOf([
+        { name: 'a/.wh.gone' },
+        { name: 'b/', type: 'directory', mode: 0o710, uid: 4 },
+        { name: 'b/.wh..wh..opq' },
+      ]),
+    );
     const gone = await lstat(inTarget('a/gone'));
     expect([gone.isCharacterDevice(), gone.rdev]).toEqual([true, 0]);
     expect(getAttribute(inTarget('b'), 'trusted.overlay.opaque')?.toString()).toBe('y');
@@ -146,10 +162,25 @@ describe('whiteouts', () => {
         { name: '.wh..wh.plnk/1.2', content: 'aufs' },
       ]),
     );
-    await systemExec.run('mount', ['-t', 'overlay', 'overlay', '-o', `lowerdir=${upper}:${place.target}`, merged]);
+    await systemExec.run('mount', [
+      '-t',
+      'overlay',
+      'overlay',
+      '-o',
+      `lowerdir=${upper}:${place.target}`,
+      merged,
+    ]);
     try {
       const found = await readdir(merged, { recursive: true });
-      expect(found.sort()).toEqual(['back', 'data', 'data/new', 'etc', 'etc/kept', 'replaced', 'replaced/new']);
+      expect(found.sort()).toEqual([
+        'back',
+        'data',
+        'data/new',
+        'etc',
+        'etc/kept',
+        'replaced',
+        'replaced/new',
+      ]);
       expect(await readFile(path.join(merged, 'back'), 'utf8')).toBe('new');
       const data = await lstat(path.join(merged, 'data'));
       expect([data.mode & 0o777, data.uid]).toEqual([0o711, 9]);

@@ -22,13 +22,17 @@ afterEach(async () => {
 const inTarget = (...parts: string[]) => path.join(place.target, ...parts);
 
 describe('names that lead outside', () => {
-  it.each(['../canary/file', 'a/../../canary/file', '/../canary/file', './../canary/new', 'a/../..', '../.wh.file'])(
-    'are refused: %s',
-    async (name) => {
-      const tar = await tarOf([{ name, content: 'evil' }]);
-      await expect(apply(place.target, tar)).rejects.toMatchObject({ code: 'invalid_input' });
-    },
-  );
+  it.each([
+    '../canary/file',
+    'a/../../canary/file',
+    '/../canary/file',
+    './../canary/new',
+    'a/../..',
+    '../.wh.file',
+  ])('are refused: %s', async (name) => {
+    const tar = await tarOf([{ name, content: 'evil' }]);
+    await expect(apply(place.target, tar)).rejects.toMatchObject({ code: 'invalid_input' });
+  });
 
   it('land inside when they are absolute', async () => {
     await apply(place.target, await tarOf([{ name: path.join(place.canary, 'file'), content: 'evil' }]));
@@ -51,7 +55,9 @@ describe('names that lead outside', () => {
 
   it('are refused in whiteouts', async () => {
     for (const name of ['a/.wh...', '.wh..', 'a/.wh.']) {
-      await expect(apply(place.target, await tarOf([{ name }]))).rejects.toMatchObject({ code: 'invalid_input' });
+      await expect(apply(place.target, await tarOf([{ name }]))).rejects.toMatchObject({
+        code: 'invalid_input',
+      });
     }
   });
 });
@@ -148,7 +154,12 @@ describe('what must not be made', () => {
     };
     await apply(place.target, await tarOf([{ name: 'd/f', content: 'x', pax }]));
     const file = inTarget('d', 'f');
-    for (const name of ['trusted.overlay.redirect', 'trusted.overlay.opaque', 'trusted.overlay.metacopy', 'security.evil']) {
+    for (const name of [
+      'trusted.overlay.redirect',
+      'trusted.overlay.opaque',
+      'trusted.overlay.metacopy',
+      'security.evil',
+    ]) {
       expect(getAttribute(file, name)).toBeUndefined();
     }
     expect(getAttribute(file, 'system.posix_acl_access')).toBeUndefined();
@@ -158,7 +169,10 @@ describe('what must not be made', () => {
   it('code of the layer runs nowhere: names in other encodings load nothing from inside', async () => {
     const gconv = 'usr/lib/x86_64-linux-gnu/gconv';
     const tar = await tarOf([
-      { name: `${gconv}/gconv-modules`, content: 'module UTF-8// INTERNAL evil 1\nmodule ANSI_X3.4-1968// INTERNAL evil 1\n' },
+      {
+        name: `${gconv}/gconv-modules`,
+        content: 'module UTF-8// INTERNAL evil 1\nmodule ANSI_X3.4-1968// INTERNAL evil 1\n',
+      },
       { name: `${gconv}/evil.so`, content: 'not a library: loading it would fail the unpacking' },
       { name: 'etc/nsswitch.conf', content: 'passwd: evil\ngroup: evil\n' },
       { name: `ümläut-${'ß'.repeat(90)}`, content: 'x', uname: 'eve', gname: 'eve' },
@@ -173,11 +187,18 @@ describe('limits', () => {
     const bomb = gzipSync(await tarOf([{ name: 'zeros', content: Buffer.alloc(64 << 20) }]));
     const limits = { maxBytes: 1 << 20 };
     const mediaType = MEDIA_TYPES.ociLayerGzip;
-    await expect(apply(place.target, bomb, { mediaType, limits })).rejects.toMatchObject({ code: 'too_large' });
+    await expect(apply(place.target, bomb, { mediaType, limits })).rejects.toMatchObject({
+      code: 'too_large',
+    });
   });
 
   it('ends a sparse bomb before it is written', async () => {
-    const pax = { 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.name': 'big', 'GNU.sparse.realsize': String(2 ** 45) };
+    const pax = {
+      'GNU.sparse.major': '1',
+      'GNU.sparse.minor': '0',
+      'GNU.sparse.name': 'big',
+      'GNU.sparse.realsize': String(2 ** 45),
+    };
     const tar = await tarOf([{ name: 'big', content: '1\n0\n0\n'.padEnd(512, '\0'), pax }]);
     await expect(apply(place.target, tar)).rejects.toMatchObject({ code: 'too_large' });
   });
@@ -192,13 +213,23 @@ describe('limits', () => {
       })(),
       { objectMode: false },
     );
-    const work = applyLayer({ tar: many, mediaType: MEDIA_TYPES.ociLayer, target: place.target, exec: systemExec });
-    await expect(work).rejects.toMatchObject({ code: 'too_large', message: expect.stringContaining('1000000') });
+    const work = applyLayer({
+      tar: many,
+      mediaType: MEDIA_TYPES.ociLayer,
+      target: place.target,
+      exec: systemExec,
+    });
+    await expect(work).rejects.toMatchObject({
+      code: 'too_large',
+      message: expect.stringContaining('1000000'),
+    });
   });
 
   it('ends a layer whose names take too much memory', async () => {
     const name = `${'d'.repeat(200)}/`.repeat(15);
-    const tar = await tarOf(Array.from({ length: 50 }, (_, i) => ({ name: `${i}/${name}`, type: 'directory' as const })));
+    const tar = await tarOf(
+      Array.from({ length: 50 }, (_, i) => ({ name: `${i}/${name}`, type: 'directory' as const })),
+    );
     const limits = { maxNameBytes: 100_000 };
     await expect(apply(place.target, tar, { limits })).rejects.toMatchObject({ code: 'too_large' });
   });
@@ -215,23 +246,33 @@ describe('damaged layers', () => {
   it('cut within the compression, or no compression at all', async () => {
     const mediaType = MEDIA_TYPES.ociLayerGzip;
     const tar = await tarOf(members);
-    await expect(apply(place.target, gzipSync(tar).subarray(0, -9), { mediaType })).rejects.toMatchObject({ code: 'invalid_input' });
+    await expect(apply(place.target, gzipSync(tar).subarray(0, -9), { mediaType })).rejects.toMatchObject({
+      code: 'invalid_input',
+    });
     await expect(apply(place.target, tar, { mediaType })).rejects.toMatchObject({ code: 'invalid_input' });
-    await expect(apply(place.target, tar, { mediaType: MEDIA_TYPES.ociLayerZstd })).rejects.toMatchObject({ code: 'invalid_input' });
+    await expect(apply(place.target, tar, { mediaType: MEDIA_TYPES.ociLayerZstd })).rejects.toMatchObject({
+      code: 'invalid_input',
+    });
   });
 
   it('that are no tar', async () => {
-    await expect(apply(place.target, Buffer.alloc(2048, 'x'))).rejects.toMatchObject({ code: 'invalid_input' });
+    await expect(apply(place.target, Buffer.alloc(2048, 'x'))).rejects.toMatchObject({
+      code: 'invalid_input',
+    });
   });
 
   it('of another media type', async () => {
     const mediaType = 'application/vnd.oci.image.layer.v1.tar+xz';
-    await expect(apply(place.target, Buffer.alloc(10), { mediaType })).rejects.toMatchObject({ code: 'unsupported' });
+    await expect(apply(place.target, Buffer.alloc(10), { mediaType })).rejects.toMatchObject({
+      code: 'unsupported',
+    });
   });
 
   it('with another diff id', async () => {
     const expectedDiffId = `sha256:${'0'.repeat(64)}`;
-    await expect(apply(place.target, await tarOf(members), { expectedDiffId })).rejects.toMatchObject({ code: 'invalid_input' });
+    await expect(apply(place.target, await tarOf(members), { expectedDiffId })).rejects.toMatchObject({
+      code: 'invalid_input',
+    });
   });
 
   it('whose source fails or is given up', async () => {

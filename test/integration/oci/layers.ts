@@ -43,7 +43,12 @@ export async function tarOf(members: readonly Member[]): Promise<Buffer> {
 export async function apply(
   target: string,
   tar: Buffer,
-  more: { mediaType?: string; limits?: Partial<LayerLimits>; expectedDiffId?: string; signal?: AbortSignal } = {},
+  more: {
+    mediaType?: string;
+    limits?: Partial<LayerLimits>;
+    expectedDiffId?: string;
+    signal?: AbortSignal;
+  } = {},
 ): Promise<AppliedLayer> {
   const stream = Readable.from(slices(tar), { objectMode: false });
   return applyLayer({ tar: stream, mediaType: MEDIA_TYPES.ociLayer, target, exec: systemExec, ...more });
@@ -54,8 +59,12 @@ function* slices(bytes: Buffer): Generator<Buffer> {
 }
 
 const libc = koffi.load('libc.so.6');
-const lgetxattr = libc.func('int64_t lgetxattr(const char *path, const char *name, _Out_ uint8_t *value, size_t size)');
-const lsetxattr = libc.func('int lsetxattr(const char *path, const char *name, const uint8_t *value, size_t size, int flags)');
+const lgetxattr = libc.func(
+  'int64_t lgetxattr(const char *path, const char *name, _Out_ uint8_t *value, size_t size)',
+);
+const lsetxattr = libc.func(
+  'int lsetxattr(const char *path, const char *name, const uint8_t *value, size_t size, int flags)',
+);
 
 /** An extended attribute, undefined when the file has none of that name. */
 export function getAttribute(file: string, name: string): Buffer | undefined {

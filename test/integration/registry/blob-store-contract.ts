@@ -22,7 +22,7 @@ export function blobStoreContract(name: string, make: (folder: string) => BlobSt
     afterEach(() => rm(folder, { recursive: true }));
     const read = async (digest: string, range?: { first: number; last: number }) =>
       Buffer.concat(await (await store.get(digest, range)).toArray()).toString();
-      const listed = () => digestsOf(store);
+    const listed = () => digestsOf(store);
 
     it('gives back what was put, whole and in parts', async () => {
       const info = await store.put(digestOf(HELLO), streamOf(HELLO.subarray(0, 3), HELLO.subarray(3)));
@@ -66,7 +66,9 @@ export function blobStoreContract(name: string, make: (folder: string) => BlobSt
     });
 
     it('refuses what is not a digest', async () => {
-      await expect(store.put('sha256:../../etc', streamOf(HELLO))).rejects.toMatchObject({ code: 'invalid_input' });
+      await expect(store.put('sha256:../../etc', streamOf(HELLO))).rejects.toMatchObject({
+        code: 'invalid_input',
+      });
       await expect(store.has('sha512:00')).rejects.toMatchObject({ code: 'invalid_input' });
     });
 

@@ -4,8 +4,8 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import { expect, it } from 'vitest';
 import { digestOf } from '#libs/oci';
-import { blobStoreContract } from './blob-store-contract.ts';
 import { DiskBlobStore } from '#libs/registry';
+import { blobStoreContract } from './blob-store-contract.ts';
 
 blobStoreContract('DiskBlobStore', (folder) => new DiskBlobStore(folder));
 

@@ -22,7 +22,9 @@ const errorCode = async (response: Response) => {
 const location = (response: Response) => `http://${registry.host}${response.headers.get('location')}`;
 const begin = async (repository = 'a/b') => location(await call('POST', `${repository}/blobs/uploads/`));
 const push = async (repository: string, bytes: Uint8Array = BLOB) => {
-  const response = await call('POST', `${repository}/blobs/uploads/?digest=${digestOf(bytes)}`, { body: bytes.slice() });
+  const response = await call('POST', `${repository}/blobs/uploads/?digest=${digestOf(bytes)}`, {
+    body: bytes.slice(),
+  });
   expect(response.status).toBe(201);
   return digestOf(bytes);
 };
@@ -34,8 +36,16 @@ const prepareImage = async (repository: string, layer: Uint8Array = BLOB) => {
   await push(repository, image.config.bytes);
   return image;
 };
-const putManifest = (repository: string, reference: string, bytes: Uint8Array, type: string = MEDIA_TYPES.ociManifest) =>
-  call('PUT', `${repository}/manifests/${reference}`, { body: bytes.slice(), headers: { 'content-type': type } });
+const putManifest = (
+  repository: string,
+  reference: string,
+  bytes: Uint8Array,
+  type: string = MEDIA_TYPES.ociManifest,
+) =>
+  call('PUT', `${repository}/manifests/${reference}`, {
+    body: bytes.slice(),
+    headers: { 'content-type': type },
+  });
 
 describe('an open registry', () => {
   beforeEach(async () => {
@@ -56,7 +66,11 @@ describe('an open registry', () => {
     expect(put.headers.get('docker-content-digest')).toBe(DIGEST);
 
     const upload = await begin('in/chunks');
-    const first = await fetch(upload, { method: 'PATCH', body: BLOB.subarray(0, 100_000), headers: { 'content-range': '0-99999' } });
+    const first = await fetch(upload, {
+      method: 'PATCH',
+      body: BLOB.subarray(0, 100_000),
+      headers: { 'content-range': '0-99999' },
+    });
     expect(first.status).toBe(202);
     expect(first.headers.get('range')).toBe('0-99999');
     const rest = { body: BLOB.subarray(100_000), headers: { 'content-range': '100000-299999' } };
@@ -73,11 +87,23 @@ describe('an open registry', () => {
 
   it('refuses chunks out of order and keeps what it has', async () => {
     const upload = await begin();
-    await fetch(upload, { method: 'PATCH', body: BLOB.subarray(0, 1000), headers: { 'content-range': '0-999' } });
-    const gap = await fetch(upload, { method: 'PATCH', body: BLOB.subarray(0, 10), headers: { 'content-range': '2000-2009' } });
+    await fetch(upload, {
+      method: 'PATCH',
+      body: BLOB.subarray(0, 1000),
+      headers: { 'content-range': '0-999' },
+    });
+    const gap = await fetch(upload, {
+      method: 'PATCH',
+      body: BLOB.subarray(0, 10),
+      headers: { 'content-range': '2000-2009' },
+    });
     expect(gap.status).toBe(416);
     expect(gap.headers.get('range')).toBe('0-999');
-    const lie = await fetch(upload, { method: 'PATCH', body: BLOB.subarray(0, 10), headers: { 'content-range': '1000-1999' } });
+    const lie = await fetch(upload, {
+      method: 'PATCH',
+      body: BLOB.subarray(0, 10),
+      headers: { 'content-range': '1000-1999' },
+    });
     expect(lie.status).toBe(416);
     const status = await fetch(upload);
     expect([status.status, status.headers.get('range')]).toEqual([204, '0-999']);
@@ -177,14 +203,32 @@ describe('an open registry', () => {
   it('refuses manifests that are broken, too large or name what is not there', async () => {
     const { manifest } = await prepareImage('a/b');
     const refused = async (response: Response) => [response.status, await errorCode(response)];
-    expect(await refused(await putManifest('a/b', 'v1', Buffer.from('{')))).toEqual([400, 'MANIFEST_INVALID']);
-    expect(await refused(await putManifest('a/b', 'v1', manifest.bytes, 'text/plain'))).toEqual([400, 'MANIFEST_INVALID']);
-    expect(await refused(await putManifest('a/b', OTHER_DIGEST, manifest.bytes))).toEqual([400, 'DIGEST_INVALID']);
-    expect(await refused(await putManifest('c/d', 'v1', manifest.bytes))).toEqual([400, 'MANIFEST_BLOB_UNKNOWN']);
+    expect(await refused(await putManifest('a/b', 'v1', Buffer.from('{')))).toEqual([
+      400,
+      'MANIFEST_INVALID',
+    ]);
+    expect(await refused(await putManifest('a/b', 'v1', manifest.bytes, 'text/plain'))).toEqual([
+      400,
+      'MANIFEST_INVALID',
+    ]);
+    expect(await refused(await putManifest('a/b', OTHER_DIGEST, manifest.bytes))).toEqual([
+      400,
+      'DIGEST_INVALID',
+    ]);
+    expect(await refused(await putManifest('c/d', 'v1', manifest.bytes))).toEqual([
+      400,
+      'MANIFEST_BLOB_UNKNOWN',
+    ]);
     expect(await refused(await putManifest('a/b', '..', manifest.bytes))).toEqual([404, 'UNSUPPORTED']);
     expect(await refused(await putManifest('a/b', '-x', manifest.bytes))).toEqual([400, 'TAG_INVALID']);
-    expect(await refused(await putManifest('a/b', 'v1', Buffer.alloc(5 << 20, ' ')))).toEqual([413, 'MANIFEST_INVALID']);
-    const index = { schemaVersion: 2, manifests: [{ mediaType: MEDIA_TYPES.ociManifest, digest: manifest.digest, size: 1 }] };
+    expect(await refused(await putManifest('a/b', 'v1', Buffer.alloc(5 << 20, ' ')))).toEqual([
+      413,
+      'MANIFEST_INVALID',
+    ]);
+    const index = {
+      schemaVersion: 2,
+      manifests: [{ mediaType: MEDIA_TYPES.ociManifest, digest: manifest.digest, size: 1 }],
+    };
     const indexBytes = Buffer.from(JSON.stringify(index));
     const missing = await putManifest('a/b', 'v1', indexBytes, MEDIA_TYPES.ociIndex);
     expect(await refused(missing)).toEqual([400, 'MANIFEST_BLOB_UNKNOWN']);
@@ -195,7 +239,10 @@ describe('an open registry', () => {
   it('lists tags page by page', async () => {
     const { manifest } = await prepareImage('a/b');
     for (const tag of ['c', 'a', 'b', 'B']) await putManifest('a/b', tag, manifest.bytes);
-    expect(await (await call('GET', 'a/b/tags/list')).json()).toEqual({ name: 'a/b', tags: ['B', 'a', 'b', 'c'] });
+    expect(await (await call('GET', 'a/b/tags/list')).json()).toEqual({
+      name: 'a/b',
+      tags: ['B', 'a', 'b', 'c'],
+    });
     const page = await call('GET', 'a/b/tags/list?n=2');
     expect(await page.json()).toEqual({ name: 'a/b', tags: ['B', 'a'] });
     const next = /^<(.+)>; rel="next"$/.exec(page.headers.get('link') ?? '')?.[1];
@@ -209,14 +256,20 @@ describe('an open registry', () => {
   it('lists the referrers of a manifest', async () => {
     const image = await prepareImage('a/b');
     await putManifest('a/b', 'v1', image.manifest.bytes);
-    const subject = { mediaType: MEDIA_TYPES.ociManifest, digest: image.manifest.digest, size: image.manifest.bytes.length };
+    const subject = {
+      mediaType: MEDIA_TYPES.ociManifest,
+      digest: image.manifest.digest,
+      size: image.manifest.bytes.length,
+    };
     const artifact = { ...JSON.parse(image.manifest.bytes.toString()), artifactType: 'x/signature', subject };
     const bytes = Buffer.from(JSON.stringify(artifact));
     const put = await putManifest('a/b', digestOf(bytes), bytes);
     expect(put.headers.get('oci-subject')).toBe(image.manifest.digest);
     const list = async (query = '') => {
       const response = await call('GET', `a/b/referrers/${image.manifest.digest}${query}`);
-      return ((await response.json()) as { manifests: { digest: string }[] }).manifests.map(({ digest }) => digest);
+      return ((await response.json()) as { manifests: { digest: string }[] }).manifests.map(
+        ({ digest }) => digest,
+      );
     };
     expect(await list()).toEqual([digestOf(bytes)]);
     expect(await list('?artifactType=x/other')).toEqual([]);
@@ -247,7 +300,11 @@ describe('an open registry', () => {
 
   it('serves the client of libs/oci', async () => {
     const client = new RegistryClient({ registry: registry.host, insecure: true });
-    const blob = { digest: DIGEST, sizeBytes: BLOB.length, open: () => Readable.from([BLOB], { objectMode: false }) };
+    const blob = {
+      digest: DIGEST,
+      sizeBytes: BLOB.length,
+      open: () => Readable.from([BLOB], { objectMode: false }),
+    };
     expect(await client.pushBlob({ repository: 'a/b', ...blob })).toBe('pushed');
     expect(await client.pushBlob({ repository: 'a/b', ...blob })).toBe('existed');
     expect(await client.pushBlob({ repository: 'c/d', mountFrom: 'a/b', ...blob })).toBe('mounted');
@@ -268,7 +325,9 @@ describe('limits', () => {
     registry = await serveRegistry({ limits: { maxBlobBytes: 1000 } });
     const told = await fetch(`${await begin()}?digest=${DIGEST}`, { method: 'PUT', body: BLOB });
     expect([told.status, await errorCode(told)]).toEqual([413, 'SIZE_INVALID']);
-    const body = Readable.toWeb(Readable.from([BLOB.subarray(0, 900), BLOB.subarray(900, 1800)])) as ReadableStream;
+    const body = Readable.toWeb(
+      Readable.from([BLOB.subarray(0, 900), BLOB.subarray(900, 1800)]),
+    ) as ReadableStream;
     const untold = await fetch(await begin(), { method: 'PATCH', body, duplex: 'half' });
     expect(untold.status).toBe(413);
   });
@@ -328,7 +387,9 @@ describe('a registry with tenants', () => {
     registry = await serveRegistry({ authorize: authorizeByPassword });
   });
   afterEach(() => registry.close());
-  const as = (name: string) => ({ headers: { authorization: `Basic ${Buffer.from(`x:${name}`).toString('base64')}` } });
+  const as = (name: string) => ({
+    headers: { authorization: `Basic ${Buffer.from(`x:${name}`).toString('base64')}` },
+  });
 
   it('asks for a login, and tells who is in from who may not', async () => {
     const anonymous = await fetch(url(''));
@@ -347,7 +408,10 @@ describe('a registry with tenants', () => {
   it('mounts only from where the caller may pull', async () => {
     const secret = Buffer.from('a layer of alice');
     const digest = digestOf(secret);
-    const pushed = await call('POST', `alice/app/blobs/uploads/?digest=${digest}`, { body: secret, ...as('alice') });
+    const pushed = await call('POST', `alice/app/blobs/uploads/?digest=${digest}`, {
+      body: secret,
+      ...as('alice'),
+    });
     expect(pushed.status).toBe(201);
     const stolen = await call('POST', `bob/app/blobs/uploads/?mount=${digest}&from=alice/app`, as('bob'));
     expect(stolen.status).toBe(202);
@@ -358,11 +422,21 @@ describe('a registry with tenants', () => {
 
   it('lets the client of libs/oci in with its credentials, and tells it when they are wrong', async () => {
     const open = () => Readable.from([BLOB], { objectMode: false });
-    const alice = new RegistryClient({ registry: registry.host, insecure: true, auth: { username: 'x', password: 'alice' } });
-    expect(await alice.pushBlob({ repository: 'alice/app', digest: DIGEST, sizeBytes: BLOB.length, open })).toBe('pushed');
+    const alice = new RegistryClient({
+      registry: registry.host,
+      insecure: true,
+      auth: { username: 'x', password: 'alice' },
+    });
+    expect(
+      await alice.pushBlob({ repository: 'alice/app', digest: DIGEST, sizeBytes: BLOB.length, open }),
+    ).toBe('pushed');
     await expect(alice.hasBlob('bob/app', DIGEST)).rejects.toMatchObject({ code: 'forbidden' });
     await alice.close();
-    const stranger = new RegistryClient({ registry: registry.host, insecure: true, auth: { username: 'x', password: 'eve' } });
+    const stranger = new RegistryClient({
+      registry: registry.host,
+      insecure: true,
+      auth: { username: 'x', password: 'eve' },
+    });
     await expect(stranger.hasBlob('bob/app', DIGEST)).rejects.toMatchObject({ code: 'unauthenticated' });
     await stranger.close();
   });

@@ -66,7 +66,9 @@ export const PASSWORDS: Record<string, string[]> = { alice: ['alice/app', 'share
 /** Basic auth where the password is the name of who asks, and who may use the repositories listed above. */
 export const authorizeByPassword: Authorize = async ({ authorization, repository }) => {
   const encoded = /^Basic (.+)$/.exec(authorization ?? '')?.[1];
-  const password = Buffer.from(encoded ?? '', 'base64').toString().split(':')[1];
+  const password = Buffer.from(encoded ?? '', 'base64')
+    .toString()
+    .split(':')[1];
   const allowed = PASSWORDS[password ?? ''];
   if (!allowed) return 'unauthenticated';
   return repository === null || allowed.includes(repository);

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { freePort } from './free-port.ts';
 import { exchangeRaw, RawClient } from './raw-client.ts';
 import { RecordingBackend } from './recording-backend.ts';
 import { id, type RunningRouter, startRouter, tableOf } from './test-router.ts';
@@ -22,16 +23,6 @@ async function routerOf(...args: Parameters<typeof startRouter>): Promise<Runnin
   return running;
 }
 
-/** A port on which nothing listens: its connections are refused. */
-async function deadPort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address ? address.port : 0;
-}
-
 const get = 'GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n';
 const post = 'POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc';
 
@@ -49,7 +40,7 @@ describe('balance and retries', () => {
 
   it('tries another instance when one refuses, also with a body, and then passes it over', async () => {
     const backend = await backendOf();
-    const { port, done } = await routerOf([{ host: 'a.test', ports: [await deadPort(), backend.port] }]);
+    const { port, done } = await routerOf([{ host: 'a.test', ports: [await freePort(), backend.port] }]);
     const answers = await Promise.all(Array.from({ length: 50 }, () => exchangeRaw(port, post)));
     expect(answers.map(({ statuses }) => statuses)).toEqual(answers.map(() => [200]));
     expect(backend.bytes.match(/\r\n\r\nabc/g)).toHaveLength(50);
@@ -57,7 +48,7 @@ describe('balance and retries', () => {
   });
 
   it('answers 502 when no instance accepts, and recovers without waiting when the only one is back', async () => {
-    const dead = await deadPort();
+    const dead = await freePort();
     const { port } = await routerOf([{ host: 'a.test', ports: [dead] }]);
     const refused = await exchangeRaw(port, get);
     expect(refused.statuses).toEqual([502]);
@@ -81,7 +72,7 @@ describe('balance and retries', () => {
     expect(answers.map(({ statuses }) => statuses)).toEqual(answers.map(() => [200]));
   });
 
-  it('repeats a GET, but no POST, when a kept connection turns out to be closed', async () => {
+  it('repeats a GET, but nothing with a body, when a kept connection turns out to be closed', async () => {
     const backend = await backendOf();
     const { port } = await routerOf([{ host: 'a.test', ports: [backend.port] }]);
     const ok = backend.respond;
@@ -94,9 +85,12 @@ describe('balance and retries', () => {
     await exchangeRaw(port, get);
     closeOnce();
     expect((await exchangeRaw(port, get)).statuses).toEqual([200]);
-    closeOnce();
-    expect((await exchangeRaw(port, post)).statuses).toEqual([502]);
-    expect(backend.bytes.match(/POST \//g)).toHaveLength(1);
+    for (const method of ['POST', 'PUT']) {
+      closeOnce();
+      expect((await exchangeRaw(port, post.replace('POST', method))).statuses).toEqual([502]);
+      expect(backend.bytes.split(`${method} /`)).toHaveLength(2);
+      expect((await exchangeRaw(port, get)).statuses).toEqual([200]); // leaves a connection to be used again
+    }
   });
 
   it('does not repeat a GET on a new connection', async () => {

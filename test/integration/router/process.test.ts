@@ -4,8 +4,9 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openListeningSocket } from '../../../apps/standalone/src/listening-socket.ts';
 import { ControlPlaneStub } from './control-plane-stub.ts';
-import { holdListeningSocket } from './listening-socket.ts';
+import { freePort } from './free-port.ts';
 import { exchangeRaw, RawClient } from './raw-client.ts';
 import { RecordingBackend } from './recording-backend.ts';
 import { RouterProcess } from './router-process.ts';
@@ -33,15 +34,6 @@ afterEach(async () => {
   await backend.stop();
   await rm(folder, { recursive: true });
 });
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address ? address.port : 0;
-}
 
 function launch(listenFd?: number): RouterProcess {
   const router = new RouterProcess({ port, controlPlaneUrl: controlPlane.url, stateFile, listenFd });
@@ -106,7 +98,7 @@ describe('the router process', () => {
       stateFile = path.join(folder, 'routes.json');
       await writeFile(stateFile, text);
       const router = await launch().ready();
-      expect(router.output).toContain('the saved route table is not readable; ignored');
+      await eventually(() => router.output).toContain('the saved route table is not readable; ignored');
       expect(await statusOf()).toEqual([404]);
     },
   );
@@ -156,7 +148,7 @@ describe('the router process', () => {
 
   it('killed with -9 loses no new connection while its parent holds the listening socket', async () => {
     controlPlane.publish(aTest(1, backend.port));
-    const held = holdListeningSocket(port);
+    const held = openListeningSocket('127.0.0.1', port);
     let router = await launch(held.fd).ready();
     await eventually(() => controlPlane.waiting.length).toBe(1);
     expect(await statusOf()).toEqual([200]);
@@ -166,6 +158,6 @@ describe('the router process', () => {
       router = await launch(held.fd).ready();
       expect((await Promise.all(waiting)).flat()).toEqual(Array.from({ length: 50 }, () => 200));
     }
-    held.release();
+    held.close();
   });
 });

@@ -150,6 +150,18 @@ describe('responses', () => {
     expect(received).not.toContain('evil');
     expect(backend.seen).toHaveLength(2);
   });
+
+  it('cannot be prepared on an idle connection', async () => {
+    const client = await RawClient.connect(running.port);
+    client.send(get(''));
+    await client.until(({ received }) => received.endsWith('ok'));
+    for (const socket of backend.sockets) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil');
+    await expect.poll(() => backend.sockets.size).toBe(0);
+    client.send(get());
+    await client.untilClosed();
+    expect(client.received).not.toContain('evil');
+    expect(client.statuses).toEqual([200, 200]);
+  });
 });
 
 describe('requests in parts', () => {

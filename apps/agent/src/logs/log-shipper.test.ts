@@ -7,8 +7,9 @@ import { silentLogger } from '#libs/log';
 import { ControlPlane } from '../control-plane/control-plane.ts';
 import { makeId } from '../testing/desired.ts';
 import { FakeControlPlane, NODE_TOKEN } from '../testing/fake-control-plane.ts';
+import type { LoggedContainer } from './followed-log.ts';
 import { LogOffsets } from './log-offsets.ts';
-import { type LoggedContainer, LogShipper } from './log-shipper.ts';
+import { LogShipper } from './log-shipper.ts';
 
 let folder: string;
 let controlPlane: FakeControlPlane;

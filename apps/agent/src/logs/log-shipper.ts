@@ -1,33 +1,30 @@
-import { type FSWatcher, watch } from 'node:fs';
 import { type InstanceLogBatch, nodeEndpoints } from '#libs/contract';
 import { errorMessage } from '#libs/errors';
 import type { Clock } from '#libs/host';
 import type { Logger } from '#libs/log';
 import type { ControlPlane } from '../control-plane/control-plane.ts';
+import { FollowedLog, type LoggedContainer } from './followed-log.ts';
 import type { LogPosition } from './log-file.ts';
 import type { LogOffsets } from './log-offsets.ts';
-import { LogSource } from './log-source.ts';
 
 const MAX_BATCH_ENTRIES = 1_000;
 const MAX_BATCH_BYTES = 256 * 1024;
 const MAX_BATCHES = 100;
-/** Between two posts, unless somebody waits for a container's last lines. */
+/** What one container may fill of a batch, so that one that never stops talking starves nobody. */
+const MAX_CHUNK_ENTRIES = 500;
+/**
+ * Between two posts, unless somebody waits for a container's last lines. With the batch's size this bounds what a node
+ * sends: 10,000 lines a second, however much is written; what does not fit stays in the files until they rotate.
+ */
 const POST_INTERVAL_MS = 100;
 /** Should a change notice get lost, the files are looked at anyway. */
 const LOOK_INTERVAL_MS = 2_000;
-/** A file that cannot be watched (not there yet, or just replaced) is looked at this often. */
 const UNWATCHED_INTERVAL_MS = 100;
 const CLOSE_TIMEOUT_MS = 1_000;
 const RETRY_INTERVAL_MS = 1_000;
 /** Logs of removed containers that still wait for the control plane, kept open; the oldest are given up. */
 const MAX_ORPHANS = 200;
-
-export interface LoggedContainer {
-  containerId: string;
-  instanceId: string;
-  createdAtMs: number;
-  logFile: string;
-}
+const ORPHAN = 'removed:';
 
 export interface LogShipperDeps {
   controlPlane: Pick<ControlPlane, 'callUntilAnswered' | 'away'>;
@@ -36,21 +33,8 @@ export interface LogShipperDeps {
   log: Logger;
 }
 
-interface Followed {
-  container: LoggedContainer;
-  source: LogSource;
-  watcher: FSWatcher | undefined;
-  /** May hold unread entries. */
-  readable: boolean;
-  /** The container is gone; what is read to its end is let go of. */
-  removed: boolean;
-  /** Somebody has already waited for the last lines. */
-  waited: boolean;
-  drained: PromiseWithResolvers<void> | undefined;
-}
-
-interface Collected {
-  followed: Followed;
+interface Chunk {
+  followed: FollowedLog;
   resumeAt: LogPosition;
   entries: InstanceLogBatch['entries'];
 }
@@ -60,7 +44,8 @@ interface Collected {
  * memory, however long the control plane is away.
  */
 export class LogShipper {
-  readonly #followed = new Map<string, Followed>();
+  /** By container id; those of removed containers under a key of their own, since the id may come again. */
+  readonly #followed = new Map<string, FollowedLog>();
   #wake = Promise.withResolvers<void>();
   #urgent = false;
   #closing = false;
@@ -77,35 +62,25 @@ export class LogShipper {
   async follow(container: LoggedContainer): Promise<void> {
     if (this.#followed.has(container.containerId)) return;
     const resume = await this.deps.offsets.read(container.containerId, container.createdAtMs);
-    if (this.#followed.has(container.containerId)) return;
-    const followed: Followed = {
-      container,
-      source: new LogSource(container.instanceId, container.logFile, resume),
-      watcher: undefined,
-      readable: true,
-      removed: false,
-      waited: false,
-      drained: undefined,
-    };
+    if (this.#followed.has(container.containerId) || this.#closing) return;
+    const followed = new FollowedLog(container, resume, () => this.#wake.resolve());
+    followed.lookAgain();
     this.#followed.set(container.containerId, followed);
-    this.#watch(followed);
-    this.#wakeUp();
+    this.#wake.resolve();
   }
 
   /** Adds a line of the platform's own to an instance's log. */
   note(containerId: string, text: string, atMs = this.deps.clock.now()): void {
     const followed = this.#followed.get(containerId);
-    if (!followed) return;
-    followed.source.note(text, atMs);
-    this.#markReadable(followed);
+    followed?.source.note(text, atMs);
+    followed?.markReadable();
   }
 
   /** Adds a line that comes after everything the process has written. */
   noteEnd(containerId: string, text: string, atMs = this.deps.clock.now()): void {
     const followed = this.#followed.get(containerId);
-    if (!followed) return;
-    followed.source.noteEnd(text, atMs);
-    this.#markReadable(followed);
+    followed?.source.noteEnd(text, atMs);
+    followed?.markReadable();
   }
 
   /**
@@ -116,17 +91,14 @@ export class LogShipper {
     const followed = this.#followed.get(containerId);
     if (!followed) return;
     followed.source.end();
-    this.#markReadable(followed);
+    followed.markReadable();
     if (followed.waited || this.deps.controlPlane.away) return;
     followed.waited = true;
     followed.drained ??= Promise.withResolvers<void>();
     this.#urgent = true;
-    this.#wakeUp();
     const timeout = new AbortController();
-    await Promise.race([
-      followed.drained.promise,
-      this.deps.clock.sleep(timeoutMs, timeout.signal).catch(() => {}),
-    ]);
+    const late = this.deps.clock.sleep(timeoutMs, timeout.signal).catch(() => {});
+    await Promise.race([followed.drained.promise, late]);
     timeout.abort();
   }
 
@@ -134,31 +106,23 @@ export class LogShipper {
   async release(containerId: string): Promise<void> {
     const followed = this.#followed.get(containerId);
     if (!followed) return;
-    await followed.source.keepOpen();
-    followed.source.end();
-    followed.removed = true;
-    this.#unwatch(followed);
+    await followed.detach();
     this.#followed.delete(containerId);
-    const orphans = [...this.#followed.keys()].filter((key) => key.startsWith('removed:'));
+    const orphans = [...this.#followed.keys()].filter((key) => key.startsWith(ORPHAN));
     if (orphans.length >= MAX_ORPHANS && orphans[0]) await this.#letGo(orphans[0]);
-    // A key of its own: a later container may get the same id.
-    this.#followed.set(`removed:${containerId}:${this.deps.clock.now()}`, followed);
-    this.#markReadable(followed);
+    this.#followed.set(`${ORPHAN}${containerId}:${this.deps.clock.now()}`, followed);
+    followed.markReadable();
     await this.deps.offsets.remove(containerId);
   }
 
   /** Lets go of everything; a batch on its way is given a moment to arrive, so that it is not sent twice. */
   async close(): Promise<void> {
     this.#closing = true;
-    this.#wakeUp();
+    this.#wake.resolve();
     const timer = setTimeout(() => this.#stop.abort(), this.deps.controlPlane.away ? 0 : CLOSE_TIMEOUT_MS);
     await this.#done;
     clearTimeout(timer);
-    for (const followed of this.#followed.values()) {
-      followed.watcher?.close();
-      await followed.source.close();
-    }
-    this.#followed.clear();
+    for (const key of [...this.#followed.keys()]) await this.#letGo(key);
   }
 
   async #run(): Promise<void> {
@@ -167,11 +131,9 @@ export class LogShipper {
     while (!this.#closing) {
       await this.#waitForWork(lookedMs + LOOK_INTERVAL_MS - this.deps.clock.now());
       if (this.#closing) return;
-      for (const followed of this.#followed.values()) if (isUnwatched(followed)) this.#lookAgain(followed);
-      if (this.deps.clock.now() - lookedMs >= LOOK_INTERVAL_MS) {
-        lookedMs = this.deps.clock.now();
-        for (const followed of this.#followed.values()) this.#lookAgain(followed);
-      }
+      const due = this.deps.clock.now() - lookedMs >= LOOK_INTERVAL_MS;
+      if (due) lookedMs = this.deps.clock.now();
+      for (const followed of this.#followed.values()) if (due || followed.unwatched) followed.lookAgain();
       try {
         if (await this.#sendOneBatch(signal)) await this.#pause();
       } catch (error) {
@@ -182,71 +144,38 @@ export class LogShipper {
     }
   }
 
-  /** Waits until the next post is due, or somebody is in a hurry. */
-  async #pause(): Promise<void> {
-    const until = this.deps.clock.now() + POST_INTERVAL_MS;
-    while (!this.#urgent && !this.#closing && this.deps.clock.now() < until) {
-      await this.#woken(until - this.deps.clock.now());
-    }
-  }
-
   async #sendOneBatch(signal: AbortSignal): Promise<boolean> {
-    const collected = await this.#collect();
-    const batches = collected.filter(({ entries }) => entries.length > 0);
-    if (batches.length > 0) await this.#post(batches, signal);
-    for (const { followed, resumeAt } of collected) {
-      if (followed.removed) continue;
-      const { containerId, createdAtMs } = followed.container;
-      await this.deps.offsets.write(containerId, createdAtMs, resumeAt).catch((error: unknown) => {
-        // A full disk, say: the lines have arrived all the same, and come twice only if the agent ends now.
-        this.deps.log.warn(
-          { reason: errorMessage(error), container: containerId },
-          'cannot keep a log offset',
-        );
-      });
-    }
+    const chunks = await this.#collect();
+    const full = chunks.filter(({ entries }) => entries.length > 0);
+    if (full.length > 0) await this.#post(full, signal);
+    for (const chunk of chunks) await this.#keepOffset(chunk);
     await this.#settle();
-    return batches.length > 0;
+    return full.length > 0;
   }
 
-  async #post(batches: Collected[], signal: AbortSignal): Promise<void> {
-    const body = {
-      batches: batches.map(({ followed, entries }) => ({ instance: followed.source.instanceId, entries })),
-    };
-    try {
-      await this.deps.controlPlane.callUntilAnswered(nodeEndpoints.instanceLogs, { body }, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      // Refused for good (an instance that is long gone, say): trying again would hold up everybody's lines.
-      this.deps.log.warn(
-        { reason: errorMessage(error), batches: batches.length },
-        'log lines were refused; dropped',
-      );
-    }
-  }
-
-  async #collect(): Promise<Collected[]> {
-    const collected: Collected[] = [];
+  async #collect(): Promise<Chunk[]> {
+    const chunks: Chunk[] = [];
     let room = MAX_BATCH_ENTRIES;
     let bytes = 0;
     for (const [key, followed] of [...this.#followed]) {
+      if (room <= 0 || bytes >= MAX_BATCH_BYTES || chunks.length >= MAX_BATCHES) break;
       if (!followed.readable) continue;
-      if (room <= 0 || bytes >= MAX_BATCH_BYTES || collected.length >= MAX_BATCHES) break;
       followed.readable = false;
-      const chunk = await this.#readChunk(followed, Math.min(room, 500));
+      const chunk = await this.#readChunk(followed, Math.min(room, MAX_CHUNK_ENTRIES));
       if (!chunk) continue;
       followed.readable = true; // there may be more
-      // Whoever had a turn goes to the end, so that one that never stops talking starves nobody.
-      this.#followed.delete(key);
-      this.#followed.set(key, followed);
       room -= chunk.entries.length;
       for (const entry of chunk.entries) bytes += entry.text.length;
-      collected.push({ followed, ...chunk });
+      chunks.push({ followed, ...chunk });
+      if (this.#followed.get(key) !== followed) continue; // released meanwhile
+      // Whoever had a turn goes to the end.
+      this.#followed.delete(key);
+      this.#followed.set(key, followed);
     }
-    return collected;
+    return chunks;
   }
 
-  async #readChunk(followed: Followed, maxEntries: number) {
+  async #readChunk(followed: FollowedLog, maxEntries: number) {
     try {
       return await followed.source.read(maxEntries);
     } catch (error) {
@@ -255,7 +184,37 @@ export class LogShipper {
     }
   }
 
-  /** Answers those who wait for sources that have nothing more to give. */
+  async #post(chunks: readonly Chunk[], signal: AbortSignal): Promise<void> {
+    const batches = chunks.map(({ followed, entries }) => ({
+      instance: followed.source.instanceId,
+      entries,
+    }));
+    try {
+      await this.deps.controlPlane.callUntilAnswered(
+        nodeEndpoints.instanceLogs,
+        { body: { batches } },
+        signal,
+      );
+    } catch (error) {
+      signal.throwIfAborted();
+      // Refused for good. One bad line must neither hold up everybody's, nor take them down with it.
+      if (chunks.length > 1) for (const chunk of chunks) await this.#post([chunk], signal);
+      else this.deps.log.warn({ reason: errorMessage(error) }, 'log lines were refused; dropped');
+    }
+  }
+
+  async #keepOffset({ followed, resumeAt }: Chunk): Promise<void> {
+    if (followed.removed) return;
+    const { containerId, createdAtMs } = followed.container;
+    try {
+      await this.deps.offsets.write(containerId, createdAtMs, resumeAt);
+    } catch (error) {
+      // A full disk, say: the lines have arrived all the same, and come twice only if the agent ends now.
+      this.deps.log.warn({ reason: errorMessage(error), container: containerId }, 'cannot keep a log offset');
+    }
+  }
+
+  /** Answers those who wait for logs that have nothing more to give. */
   async #settle(): Promise<void> {
     this.#urgent = false;
     for (const [key, followed] of [...this.#followed]) {
@@ -272,63 +231,31 @@ export class LogShipper {
   async #letGo(key: string): Promise<void> {
     const followed = this.#followed.get(key);
     this.#followed.delete(key);
-    followed?.watcher?.close();
-    followed?.drained?.resolve();
-    await followed?.source.close();
+    await followed?.close();
   }
 
-  #watch(followed: Followed): void {
-    if (followed.watcher) return;
-    try {
-      followed.watcher = watch(followed.container.logFile, (event) => {
-        if (event === 'rename') this.#unwatch(followed); // replaced or deleted; the next look watches the new one
-        this.#markReadable(followed);
-      });
-      followed.watcher.on('error', () => this.#unwatch(followed));
-    } catch {
-      followed.watcher = undefined; // not there yet
+  /** Waits until the next post is due, or somebody is in a hurry. */
+  async #pause(): Promise<void> {
+    const until = this.deps.clock.now() + POST_INTERVAL_MS;
+    while (!this.#urgent && !this.#closing && this.deps.clock.now() < until) {
+      await this.#woken(until - this.deps.clock.now());
     }
-  }
-
-  #unwatch(followed: Followed): void {
-    followed.watcher?.close();
-    followed.watcher = undefined;
-  }
-
-  #lookAgain(followed: Followed): void {
-    if (!followed.removed) this.#watch(followed);
-    followed.readable = true;
-  }
-
-  #markReadable(followed: Followed): void {
-    followed.readable = true;
-    this.#wakeUp();
-  }
-
-  #wakeUp(): void {
-    this.#wake.resolve();
   }
 
   async #waitForWork(maxMs: number): Promise<void> {
     let unwatched = false;
     for (const followed of this.#followed.values()) {
       if (followed.readable) return;
-      unwatched ||= isUnwatched(followed);
+      unwatched ||= followed.unwatched;
     }
     if (!this.#closing) await this.#woken(unwatched ? Math.min(maxMs, UNWATCHED_INTERVAL_MS) : maxMs);
   }
 
   async #woken(maxMs: number): Promise<void> {
     this.#wake = Promise.withResolvers<void>();
-    const timeout = new AbortController();
-    await Promise.race([
-      this.#wake.promise,
-      this.deps.clock.sleep(Math.max(maxMs, 1), timeout.signal).catch(() => {}),
-    ]);
-    timeout.abort();
+    const timer = new AbortController();
+    const late = this.deps.clock.sleep(Math.max(maxMs, 1), timer.signal).catch(() => {});
+    await Promise.race([this.#wake.promise, late]);
+    timer.abort();
   }
-}
-
-function isUnwatched(followed: Followed): boolean {
-  return !followed.removed && !followed.watcher;
 }

@@ -24,7 +24,7 @@ type Listed = z.infer<typeof Listed>;
  * Volumes of the first cut: one folder each, `<folder>/<volume id>`, owned inside the app's id range.
  *
  * The folder belongs to user 1000 of the range, since that is who apps run as, so they may also change its mode; it is
- * 1777 because images may run as any user, and container root has no capability that would let it pass a 0755.
+ * 1777 because images may name whatever user, and container root has no capability that would let it pass a 0755.
  * On the host the parent folder cannot be listed and ids are random, so the open mode is of no use to others there.
  */
 export class VolumeStore {

@@ -11,7 +11,10 @@ export interface DebianSource {
  *
  * @param files text of sources.list and of the files of sources.list.d, with their names
  */
-export function debianSourceLines(files: readonly { name: string; text: string }[], release: string): string[] {
+export function debianSourceLines(
+  files: readonly { name: string; text: string }[],
+  release: string,
+): string[] {
   const suites = new Set([release, `${release}-updates`, `${release}-security`]);
   const lines = new Set<string>();
   for (const { name, text } of files) {

@@ -2,8 +2,8 @@ import { mkdir, readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { type Exec, randomText, readFileIfExists, syncFolder } from '#libs/host';
 import type { Logger } from '#libs/log';
+import { allOrNone } from '../all-or-none.ts';
 import { removeTree } from '../work-folder.ts';
-import { allOrNone } from './all-or-none.ts';
 import { type BaseImage, BaseImageRecord, type BaseImages, RECORD_FILE } from './base-image.ts';
 import { withFileLock } from './file-lock.ts';
 import { makeBase } from './make-base.ts';
@@ -17,6 +17,8 @@ export interface EnsureBasesOptions {
   /** A line for people, now and then, while the images are being made. */
   onProgress?: (line: string) => void;
   signal?: AbortSignal;
+  /** That of `infra/bases` unless told. */
+  recipe?: Recipe;
 }
 
 /**
@@ -26,14 +28,19 @@ export interface EnsureBasesOptions {
  * @throws `unavailable` when Debian's packages cannot be fetched
  */
 export async function ensureBases(options: EnsureBasesOptions): Promise<BaseImages> {
-  const recipe = await readRecipe();
+  const recipe = options.recipe ?? (await readRecipe());
   const folder = path.join(options.cacheDir, recipe.digest);
   const there = await readBases(folder);
   if (there) return there;
   await mkdir(options.cacheDir, { recursive: true, mode: 0o755 });
   const onWait = () => options.onProgress?.('Another process is making the base images; waiting for it');
   const lock = path.join(options.cacheDir, '.lock');
-  return withFileLock(options.exec, lock, async () => (await readBases(folder)) ?? makeBases(recipe, folder, options), onWait);
+  return withFileLock(
+    options.exec,
+    lock,
+    async () => (await readBases(folder)) ?? makeBases(recipe, folder, options),
+    onWait,
+  );
 }
 
 /** Reads both images' records; undefined unless both are whole. */
@@ -44,7 +51,9 @@ async function readBases(folder: string): Promise<BaseImages | undefined> {
 
 async function readBase(folder: string, name: BaseName): Promise<BaseImage | undefined> {
   const text = await readFileIfExists(path.join(folder, name, RECORD_FILE));
-  return text === undefined ? undefined : { ...BaseImageRecord.parse(JSON.parse(text)), folder: path.join(folder, name) };
+  return text === undefined
+    ? undefined
+    : { ...BaseImageRecord.parse(JSON.parse(text)), folder: path.join(folder, name) };
 }
 
 async function makeBases(recipe: Recipe, folder: string, options: EnsureBasesOptions): Promise<BaseImages> {

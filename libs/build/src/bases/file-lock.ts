@@ -6,7 +6,12 @@ import type { Exec } from '#libs/host';
  * Runs `work` while holding an exclusive flock(2) on `file`, waiting for another process's turn to end. The lock is
  * held by a `flock` child that ends with our end of its pipe, so it is let go even when this process is killed.
  */
-export async function withFileLock<T>(exec: Exec, file: string, work: () => Promise<T>, onWait?: () => void): Promise<T> {
+export async function withFileLock<T>(
+  exec: Exec,
+  file: string,
+  work: () => Promise<T>,
+  onWait?: () => void,
+): Promise<T> {
   const holder = exec.spawn('flock', ['--exclusive', file, 'cat'], { stdio: ['pipe', 'pipe', 'ignore'] });
   const { stdin, stdout } = holder;
   if (!stdin || !stdout) throw new PlatformError('internal', `cannot talk to flock for ${file}`);

@@ -9,11 +9,11 @@ import { createGzip } from 'node:zlib';
 import { isSystemError, PlatformError } from '#libs/errors';
 import type { Exec } from '#libs/host';
 import { writeFileDurably } from '#libs/host';
-import { allOrNone } from './all-or-none.ts';
+import { allOrNone } from '../all-or-none.ts';
 import { type BaseImage, BaseImageRecord, type BaseLayer, RECORD_FILE } from './base-image.ts';
 import { debianSourceLines } from './debian-sources.ts';
 import { makeNodeLayer } from './node-layer.ts';
-import { type BaseName, type Recipe, RELEASE } from './recipe.ts';
+import { type BaseName, RELEASE, type Recipe } from './recipe.ts';
 
 /** Times in the image: fixed, so that the same packages make the same layer. */
 const SOURCE_DATE_EPOCH = '1700000000';
@@ -22,7 +22,11 @@ const UNUSED_IN_IMAGES = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/in
 /** The run image is pushed, so it is kept as gzip; the build image only ever goes into the engine next door. */
 const GZIP_LEVEL = 6;
 
-const RUN_ENV = ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'LANG=C.UTF-8', 'HOME=/home/gantry'];
+const RUN_ENV = [
+  'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  'LANG=C.UTF-8',
+  'HOME=/home/gantry',
+];
 
 export interface MakeBaseOptions {
   recipe: Recipe;
@@ -86,7 +90,14 @@ async function writeLayer(
   ];
   // In namespaces of its own: mmdebstrap mounts /proc and more into the root folder, and must not leave them, nor any
   // process of a package's scripts, when it is killed.
-  const isolated = ['--mount', '--propagation=private', '--pid', '--fork', '--mount-proc', '--kill-child=SIGKILL'];
+  const isolated = [
+    '--mount',
+    '--propagation=private',
+    '--pid',
+    '--fork',
+    '--mount-proc',
+    '--kill-child=SIGKILL',
+  ];
   const child = exec.spawn('unshare', [...isolated, '--', 'env', ...variables, 'mmdebstrap', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     signal: AbortSignal.any([signal, AbortSignal.timeout(MAKE_TIMEOUT_MS)]),
@@ -107,7 +118,13 @@ async function writeLayer(
   const whole = new Measure();
   const kept = new Measure();
   const compress = gzip ? [createGzip({ level: GZIP_LEVEL })] : [];
-  const written = pipeline([child.stdout, whole, ...compress, kept, createWriteStream(file, { mode: 0o644 })]);
+  const written = pipeline([
+    child.stdout,
+    whole,
+    ...compress,
+    kept,
+    createWriteStream(file, { mode: 0o644 }),
+  ]);
   const [outcome] = await Promise.allSettled([written]);
   if (outcome.status === 'rejected') child.kill('SIGKILL');
   const code = await closed; // only now is nothing left that writes below the folder
@@ -124,7 +141,11 @@ async function writeLayer(
 class Measure extends Transform {
   readonly #hash = createHash('sha256');
 
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: (error: null, chunk: Buffer) => void): void {
+  override _transform(
+    chunk: Buffer,
+    _encoding: BufferEncoding,
+    done: (error: null, chunk: Buffer) => void,
+  ): void {
     this.#hash.update(chunk);
     done(null, chunk);
   }
@@ -148,7 +169,9 @@ async function hostSources(): Promise<string[]> {
   const folder = '/etc/apt';
   const names = ['sources.list'];
   try {
-    names.push(...(await readdir(path.join(folder, 'sources.list.d'))).sort().map((name) => `sources.list.d/${name}`));
+    names.push(
+      ...(await readdir(path.join(folder, 'sources.list.d'))).sort().map((name) => `sources.list.d/${name}`),
+    );
   } catch (error) {
     if (!isSystemError(error, 'ENOENT')) throw error;
   }
@@ -181,7 +204,11 @@ function missingError(): PlatformError {
 
 function startError(error: unknown): PlatformError {
   if (error instanceof Error && error.name === 'AbortError') {
-    return new PlatformError('timeout', `a base image was not made within ${MAKE_TIMEOUT_MS / 60_000} minutes`, { cause: error });
+    return new PlatformError(
+      'timeout',
+      `a base image was not made within ${MAKE_TIMEOUT_MS / 60_000} minutes`,
+      { cause: error },
+    );
   }
   return new PlatformError('internal', 'cannot run mmdebstrap', { cause: error });
 }
@@ -189,12 +216,21 @@ function startError(error: unknown): PlatformError {
 /** Says which host could not be reached, when that is why. */
 export function makeError(name: BaseName, said: readonly string[]): PlatformError {
   const network = said.filter((line) =>
-    /^\s*(Err:|E: Failed to fetch|W: Failed to fetch|Could not (resolve|connect)|Temporary failure|Unable to connect)/.test(line),
+    /^\s*(Err:|E: Failed to fetch|W: Failed to fetch|Could not (resolve|connect)|Temporary failure|Unable to connect)/.test(
+      line,
+    ),
   );
   if (network.length > 0) {
-    return new PlatformError('unavailable', `cannot fetch Debian packages for the ${name} base image: ${network.slice(0, 3).join(' ').trim()}`, {
-      hint: 'Check that this machine reaches the Debian mirror of its apt sources (or set its proxy), then try again.',
-    });
+    return new PlatformError(
+      'unavailable',
+      `cannot fetch Debian packages for the ${name} base image: ${network.slice(0, 3).join(' ').trim()}`,
+      {
+        hint: 'Check that this machine reaches the Debian mirror of its apt sources (or set its proxy), then try again.',
+      },
+    );
   }
-  return new PlatformError('internal', `mmdebstrap could not make the ${name} base image: ${said.slice(-5).join('\n')}`);
+  return new PlatformError(
+    'internal',
+    `mmdebstrap could not make the ${name} base image: ${said.slice(-5).join('\n')}`,
+  );
 }

@@ -29,7 +29,10 @@ export async function makeNodeLayer(options: {
     recursive: true,
     filter: (file) => !['docs', 'man'].includes(path.relative(recipe.npmFolder, file)),
   });
-  for (const [name, script] of [['npm', 'npm-cli.js'], ['npx', 'npx-cli.js']] as const) {
+  for (const [name, script] of [
+    ['npm', 'npm-cli.js'],
+    ['npx', 'npx-cli.js'],
+  ] as const) {
     await symlink(`../lib/node_modules/npm/bin/${script}`, path.join(source, 'bin', name));
   }
   const file = 'node-layer.tar.gz';

@@ -27,9 +27,12 @@ export interface Recipe {
 export async function readRecipe(folder = path.join(projectFolder(), 'infra', 'bases')): Promise<Recipe> {
   const npmPackage = createRequire(import.meta.url).resolve('npm/package.json');
   const hash = createHash('sha256');
-  hash.update(`${FORMAT}\0${RELEASE}\0${process.arch}\0${process.version}\0`).update(await readFile(npmPackage));
+  hash
+    .update(`${FORMAT}\0${RELEASE}\0${process.arch}\0${process.version}\0`)
+    .update(await readFile(npmPackage));
   for (const name of (await readdir(folder)).sort()) {
-    if (/\.(packages|sh)$/.test(name)) hash.update(`\0${name}\0`).update(await readFile(path.join(folder, name)));
+    if (/\.(packages|sh)$/.test(name))
+      hash.update(`\0${name}\0`).update(await readFile(path.join(folder, name)));
   }
   return {
     folder,
@@ -48,7 +51,11 @@ async function readPackages(folder: string, name: BaseName): Promise<string[]> {
     .filter((line) => line && !line.startsWith('#'));
   // `name-` and `name+` are orders to apt, not names.
   const bad = packages.find((name) => !/^[a-z0-9][a-z0-9+.-]*[a-z0-9]$/.test(name) && name !== 'g++');
-  if (bad) throw new PlatformError('internal', `${folder}/${name}.packages: ${JSON.stringify(bad)} is no package name`);
+  if (bad)
+    throw new PlatformError(
+      'internal',
+      `${folder}/${name}.packages: ${JSON.stringify(bad)} is no package name`,
+    );
   return packages;
 }
 
@@ -57,7 +64,8 @@ export function projectFolder(): string {
   let folder = import.meta.dirname;
   while (!(existsSync(path.join(folder, 'buildpacks')) && existsSync(path.join(folder, 'package.json')))) {
     const parent = path.dirname(folder);
-    if (parent === folder) throw new PlatformError('internal', `no project folder above ${import.meta.dirname}`);
+    if (parent === folder)
+      throw new PlatformError('internal', `no project folder above ${import.meta.dirname}`);
     folder = parent;
   }
   return folder;

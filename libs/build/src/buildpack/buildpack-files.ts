@@ -27,13 +27,21 @@ export const BuildpackToml = z.object({
 });
 
 export const OrderToml = z.object({
-  order: z.array(z.object({ group: z.array(z.object({ id: z.string(), optional: z.boolean().default(false) })).min(1) })).min(1),
+  order: z
+    .array(
+      z.object({ group: z.array(z.object({ id: z.string(), optional: z.boolean().default(false) })).min(1) }),
+    )
+    .min(1),
 });
 
 /** `<layer>.toml`: what a layer is for, and what a later build compares. */
 export const LayerToml = z.object({
   types: z
-    .object({ launch: z.boolean().default(false), build: z.boolean().default(false), cache: z.boolean().default(false) })
+    .object({
+      launch: z.boolean().default(false),
+      build: z.boolean().default(false),
+      cache: z.boolean().default(false),
+    })
     .default({ launch: false, build: false, cache: false }),
   metadata: z.record(z.string(), z.json()).default({}),
 });
@@ -64,7 +72,14 @@ export function parseToml<T extends z.ZodType>(schema: T, text: string, name: st
   try {
     return schema.parse(parse(text));
   } catch (error) {
-    const why = error instanceof z.ZodError ? z.prettifyError(error) : String(error instanceof Error ? error.message : error);
-    throw new PlatformError('build_failed', `${name} cannot be used: ${why.split('\n').slice(0, 3).join(' ')}`, { cause: error });
+    const why =
+      error instanceof z.ZodError
+        ? z.prettifyError(error)
+        : String(error instanceof Error ? error.message : error);
+    throw new PlatformError(
+      'build_failed',
+      `${name} cannot be used: ${why.split('\n').slice(0, 3).join(' ')}`,
+      { cause: error },
+    );
   }
 }

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { ServiceName, type ServiceDefinition } from '#libs/contract';
+import { type ServiceDefinition, ServiceName } from '#libs/contract';
 import { PlatformError } from '#libs/errors';
 import { isFolderInside, listInside, readTextInside } from '../read-inside.ts';
 import { LaunchToml, LayerName, LayerToml, parseToml } from './buildpack-files.ts';
@@ -23,11 +23,13 @@ export interface BuiltLayer extends LayerToml {
 export async function readLayers(layers: string, buildpack: string): Promise<BuiltLayer[]> {
   const built: BuiltLayer[] = [];
   for (const file of await listInside(layers, buildpack, MAX_LAYERS_PER_BUILDPACK * 3)) {
-    if (!file.endsWith('.toml') || file === 'launch.toml' || file === 'build.toml' || file === 'store.toml') continue;
+    if (!file.endsWith('.toml') || file === 'launch.toml' || file === 'build.toml' || file === 'store.toml')
+      continue;
     const relative = path.join(buildpack, file);
     const name = LayerName.safeParse(file.slice(0, -'.toml'.length));
     const text = await readTextInside(layers, relative, MAX_TOML_BYTES);
-    if (text === undefined || !name.success) throw new PlatformError('build_failed', `${relative} is not a layer's file`);
+    if (text === undefined || !name.success)
+      throw new PlatformError('build_failed', `${relative} is not a layer's file`);
     if (!(await isFolderInside(layers, path.join(buildpack, name.data)))) continue;
     built.push({ buildpack, name: name.data, ...parseToml(LayerToml, text, relative) });
   }
@@ -35,7 +37,10 @@ export async function readLayers(layers: string, buildpack: string): Promise<Bui
 }
 
 /** The process types of all buildpacks; a later buildpack's replaces an earlier one's of the same name. */
-export async function readServices(layers: string, buildpacks: readonly string[]): Promise<ServiceDefinition[]> {
+export async function readServices(
+  layers: string,
+  buildpacks: readonly string[],
+): Promise<ServiceDefinition[]> {
   const services = new Map<string, ServiceDefinition>();
   for (const buildpack of buildpacks) {
     const relative = path.join(buildpack, 'launch.toml');
@@ -51,12 +56,19 @@ export async function readServices(layers: string, buildpacks: readonly string[]
     }
   }
   if (services.size === 0) {
-    throw new PlatformError('build_failed', 'the app says nowhere how to start it: no process type was found', {
-      hint: 'Add a Procfile with a line such as "web: node app.js", or a "start" script to package.json.',
-    });
+    throw new PlatformError(
+      'build_failed',
+      'the app says nowhere how to start it: no process type was found',
+      {
+        hint: 'Add a Procfile with a line such as "web: node app.js", or a "start" script to package.json.',
+      },
+    );
   }
   if (services.size > MAX_SERVICES) {
-    throw new PlatformError('build_failed', `the app has ${services.size} process types; at most ${MAX_SERVICES} are allowed`);
+    throw new PlatformError(
+      'build_failed',
+      `the app has ${services.size} process types; at most ${MAX_SERVICES} are allowed`,
+    );
   }
   return [...services.values()];
 }
@@ -70,7 +82,10 @@ export interface LayerVariable {
 }
 
 /** The launch variables of a layer (buildpack.md, "Environment Variable Modification Rules"). */
-export async function readLaunchVariables(layers: string, layer: { buildpack: string; name: string }): Promise<LayerVariable[]> {
+export async function readLaunchVariables(
+  layers: string,
+  layer: { buildpack: string; name: string },
+): Promise<LayerVariable[]> {
   const variables: LayerVariable[] = [];
   for (const kind of ['env', 'env.launch']) {
     const folder = path.join(layer.buildpack, layer.name, kind);

@@ -2,12 +2,20 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import type { ServiceDefinition } from '#libs/contract';
 import { createImage, hostArchitecture, MEDIA_TYPES } from '#libs/oci';
+import { allOrNone } from '../all-or-none.ts';
 import type { BaseImage } from '../bases/base-image.ts';
 import type { AppFolder, BuildpackToml } from '../buildpack/buildpack-files.ts';
 import { type BuiltLayer, readLaunchVariables } from '../buildpack/read-layers.ts';
 import type { ExportedLayer } from '../cache/layer-cache.ts';
 import { isFolderInside } from '../read-inside.ts';
-import { type ExportContext, exportApp, exportLaunchLayer, type ImageTarget, layerPrefix, pushBaseLayer } from './export-layers.ts';
+import {
+  type ExportContext,
+  exportApp,
+  exportLaunchLayer,
+  type ImageTarget,
+  layerPrefix,
+  pushBaseLayer,
+} from './export-layers.ts';
 import { imageConfig } from './image-config.ts';
 import { type LayerEnvironment, launchEnvironment } from './launch-env.ts';
 
@@ -31,12 +39,26 @@ export interface ExportedImage {
 /** Layers → registry (only what it lacks) → configuration → manifest. The manifest goes last: it is what makes the image exist. */
 export async function exportImage(options: ExportImageOptions): Promise<ExportedImage> {
   const { work, target, runBase, group, signal } = options;
-  const appFolders = group.flatMap(({ buildpack, metadata }) => metadata['app-folders'].map((folder) => ({ ...folder, buildpack: buildpack.id })));
+  const appFolders = group.flatMap(({ buildpack, metadata }) =>
+    metadata['app-folders'].map((folder) => ({ ...folder, buildpack: buildpack.id })),
+  );
   const launch = options.layers.filter((layer) => layer.types.launch);
-  const [app, , ...exported] = await Promise.all([
-    exportApp(options, options.sourceDateEpoch, appFolders.map((folder) => folder.path)),
-    Promise.all(runBase.layers.map((layer) => pushBaseLayer(target, runBase, layer, signal))),
-    ...launch.map((layer) => exportLaunchLayer(options, layer, layerPrefix(layer, appFolders))),
+  const appPaths = appFolders.map((folder) => folder.path);
+  const [app, exported] = await allOrNone(signal, [
+    (signal) => exportApp({ ...options, signal }, options.sourceDateEpoch, appPaths),
+    (signal) =>
+      allOrNone(
+        signal,
+        launch.map(
+          (layer) => (signal) =>
+            exportLaunchLayer({ ...options, signal }, layer, layerPrefix(layer, appFolders)),
+        ),
+      ),
+    (signal) =>
+      allOrNone(
+        signal,
+        runBase.layers.map((layer) => (signal) => pushBaseLayer(target, runBase, layer, signal)),
+      ),
   ]);
   const launchLayers = launch.flatMap((layer, index) => {
     const found = exported[index];
@@ -46,17 +68,34 @@ export async function exportImage(options: ExportImageOptions): Promise<Exported
   const image = createImage({
     architecture: hostArchitecture(),
     created: options.sourceDateEpoch,
-    config: imageConfig({ runBase, group, services: options.services, launchLayers, appDiffId: app.diffId, env, commit: options.commit }),
+    config: imageConfig({
+      runBase,
+      group,
+      services: options.services,
+      launchLayers,
+      appDiffId: app.diffId,
+      env,
+      commit: options.commit,
+    }),
     layers: [
-      ...runBase.layers.map((layer) => ({ ...layer, mediaType: MEDIA_TYPES.ociLayerGzip, createdBy: 'gantry base run' })),
-      ...launchLayers.map(({ layer, exported }) => ({ ...exported, createdBy: `buildpack ${layer.buildpack} layer ${layer.name}` })),
+      ...runBase.layers.map((layer) => ({
+        ...layer,
+        mediaType: MEDIA_TYPES.ociLayerGzip,
+        createdBy: 'gantry base run',
+      })),
+      ...launchLayers.map(({ layer, exported }) => ({
+        ...exported,
+        createdBy: `buildpack ${layer.buildpack} layer ${layer.name}`,
+      })),
       { ...app, createdBy: 'application' },
     ],
   });
   await pushImage(target, image, signal);
   return {
     digest: image.manifest.digest,
-    launchLayers: new Map(launchLayers.map(({ layer, exported }) => [`${layer.buildpack}/${layer.name}`, stripReused(exported)])),
+    launchLayers: new Map(
+      launchLayers.map(({ layer, exported }) => [`${layer.buildpack}/${layer.name}`, stripReused(exported)]),
+    ),
     reused: launchLayers.filter(({ exported }) => exported.reused).length,
   };
 }
@@ -86,9 +125,25 @@ async function layerEnvironments(
   );
 }
 
-async function pushImage({ registry, repository }: ImageTarget, image: ReturnType<typeof createImage>, signal?: AbortSignal): Promise<void> {
+async function pushImage(
+  { registry, repository }: ImageTarget,
+  image: ReturnType<typeof createImage>,
+  signal?: AbortSignal,
+): Promise<void> {
   const { config, manifest } = image;
   const more = signal ? { signal } : {};
-  await registry.pushBlob({ repository, digest: config.digest, sizeBytes: config.bytes.length, open: () => Readable.from([config.bytes]), ...more });
-  await registry.pushManifest({ repository, reference: manifest.digest, mediaType: manifest.mediaType, bytes: manifest.bytes, ...more });
+  await registry.pushBlob({
+    repository,
+    digest: config.digest,
+    sizeBytes: config.bytes.length,
+    open: () => Readable.from([config.bytes]),
+    ...more,
+  });
+  await registry.pushManifest({
+    repository,
+    reference: manifest.digest,
+    mediaType: manifest.mediaType,
+    bytes: manifest.bytes,
+    ...more,
+  });
 }

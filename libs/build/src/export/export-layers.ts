@@ -38,43 +38,82 @@ export interface ExportContext {
 }
 
 /** Where in the image a launch layer's content appears: its own folder, or a place in the app. */
-export function layerPrefix(layer: { buildpack: string; name: string }, appFolders: readonly (AppFolder & { buildpack: string })[]): string {
-  const folder = appFolders.find((folder) => folder.buildpack === layer.buildpack && folder['exported-layers'].includes(layer.name));
+export function layerPrefix(
+  layer: { buildpack: string; name: string },
+  appFolders: readonly (AppFolder & { buildpack: string })[],
+): string {
+  const folder = appFolders.find(
+    (folder) => folder.buildpack === layer.buildpack && folder['exported-layers'].includes(layer.name),
+  );
   return folder ? `/workspace/${folder.path}` : `/layers/${layer.buildpack}/${layer.name}`;
 }
 
 /** A launch layer in the registry and in the engine; made and sent only when it is not there as it was. */
-export async function exportLaunchLayer(context: ExportContext, layer: BuiltLayer, prefix: string): Promise<ExportedLayer & { reused: boolean }> {
+export async function exportLaunchLayer(
+  context: ExportContext,
+  layer: BuiltLayer,
+  prefix: string,
+): Promise<ExportedLayer & { reused: boolean }> {
   const { target, signal, buildBase } = context;
   const provided = buildBase.provided.find(
-    (candidate) => candidate.buildpack === layer.buildpack && candidate.name === layer.name && isDeepStrictEqual(candidate.metadata, layer.metadata),
+    (candidate) =>
+      candidate.buildpack === layer.buildpack &&
+      candidate.name === layer.name &&
+      isDeepStrictEqual(candidate.metadata, layer.metadata),
   );
   if (provided) {
     await pushBaseLayer(target, buildBase, provided.layer, signal);
     const { digest, diffId, sizeBytes } = provided.layer;
-    return { digest, diffId, sizeBytes, mediaType: MEDIA_TYPES.ociLayerGzip, prefix: provided.prefix, reused: true };
+    return {
+      digest,
+      diffId,
+      sizeBytes,
+      mediaType: MEDIA_TYPES.ociLayerGzip,
+      prefix: provided.prefix,
+      reused: true,
+    };
   }
   if (layer.metadata.provided === true) {
-    throw new PlatformError('build_failed', `the layer ${layer.buildpack}/${layer.name} says that the base image provides it, but it does not`);
+    throw new PlatformError(
+      'build_failed',
+      `the layer ${layer.buildpack}/${layer.name} says that the base image provides it, but it does not`,
+    );
   }
   const known = knownExport(context.cached, { ...layer, prefix });
-  if (known && (await target.registry.hasBlob(target.repository, known.digest, signal))) return { ...known, reused: true };
+  if (known && (await target.registry.hasBlob(target.repository, known.digest, signal)))
+    return { ...known, reused: true };
   const source = path.join(context.work.layers, layer.buildpack, layer.name);
-  const made = await exportFolder(context, { source, within: context.work.layers, prefix, mtime: LAYER_MTIME, exclude: [] });
+  const made = await exportFolder(context, {
+    source,
+    within: context.work.layers,
+    prefix,
+    mtime: LAYER_MTIME,
+    exclude: [],
+  });
   return { ...made, prefix, reused: false };
 }
 
 /** Sends a layer of a base image to the app's repository; mostly there is nothing to send. */
-export async function pushBaseLayer({ registry, repository }: ImageTarget, base: BaseImage, layer: BaseLayer, signal?: AbortSignal): Promise<void> {
+export async function pushBaseLayer(
+  { registry, repository }: ImageTarget,
+  base: BaseImage,
+  layer: BaseLayer,
+  signal?: AbortSignal,
+): Promise<void> {
   const { digest, sizeBytes, file } = layer;
   if (await registry.hasBlob(repository, digest, signal)) return;
   const push = { digest, sizeBytes, open: () => createReadStream(path.join(base.folder, file)), signal };
-  if (!(await registry.hasBlob(SHARED_REPOSITORY, digest, signal))) await registry.pushBlob({ ...push, repository: SHARED_REPOSITORY });
+  if (!(await registry.hasBlob(SHARED_REPOSITORY, digest, signal)))
+    await registry.pushBlob({ ...push, repository: SHARED_REPOSITORY });
   await registry.pushBlob({ ...push, repository, mountFrom: SHARED_REPOSITORY });
 }
 
 /** The app's own folder as a layer; what other layers put into it is left out. */
-export async function exportApp(context: ExportContext, mtime: number, exclude: readonly string[]): Promise<Omit<ExportedLayer, 'prefix'>> {
+export async function exportApp(
+  context: ExportContext,
+  mtime: number,
+  exclude: readonly string[],
+): Promise<Omit<ExportedLayer, 'prefix'>> {
   const { workspace, root } = context.work;
   return exportFolder(context, { source: workspace, within: root, prefix: '/workspace', mtime, exclude });
 }
@@ -87,17 +126,35 @@ interface FolderExport {
   exclude: readonly string[];
 }
 
-async function exportFolder(context: ExportContext, folder: FolderExport): Promise<Omit<ExportedLayer, 'prefix'>> {
+async function exportFolder(
+  context: ExportContext,
+  folder: FolderExport,
+): Promise<Omit<ExportedLayer, 'prefix'>> {
   const { engine, exec, target, signal } = context;
   const { mtime, ...entry } = folder;
   const output = path.join(context.work.blobs, `${randomUUID()}.tar.gz`);
-  const layer = await createLayer({ entries: [{ ...entry, uid: APP_UID, gid: APP_UID }], mtime, output, exec, signal });
+  const layer = await createLayer({
+    entries: [{ ...entry, uid: APP_UID, gid: APP_UID }],
+    mtime,
+    output,
+    exec,
+    signal,
+  });
   if (layer.uncompressedBytes > MAX_IMAGE_BYTES) {
-    throw new PlatformError('build_failed', `${folder.prefix} of the image has ${layer.uncompressedBytes >> 20} MiB; at most ${MAX_IMAGE_BYTES / 2 ** 20} are allowed`);
+    throw new PlatformError(
+      'build_failed',
+      `${folder.prefix} of the image has ${layer.uncompressedBytes >> 20} MiB; at most ${MAX_IMAGE_BYTES / 2 ** 20} are allowed`,
+    );
   }
   const { digest, diffId, sizeBytes, mediaType } = layer;
   await Promise.all([
-    target.registry.pushBlob({ repository: target.repository, digest, sizeBytes, open: () => createReadStream(output), signal }),
+    target.registry.pushBlob({
+      repository: target.repository,
+      digest,
+      sizeBytes,
+      open: () => createReadStream(output),
+      signal,
+    }),
     importInto(engine, diffId, output),
   ]);
   await rm(output);

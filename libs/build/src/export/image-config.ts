@@ -29,7 +29,13 @@ export function imageConfig(input: ImageConfigInput): NonNullable<ImageConfigFil
       'io.buildpacks.build.metadata': JSON.stringify({
         bom: null,
         buildpacks: group.map(({ buildpack }) => ({ id: buildpack.id, version: buildpack.version })),
-        processes: services.map(({ name, argv }) => ({ type: name, command: argv ?? [], args: [], direct: true, buildpackID: '' })),
+        processes: services.map(({ name, argv }) => ({
+          type: name,
+          command: argv ?? [],
+          args: [],
+          direct: true,
+          buildpackID: '',
+        })),
       }),
       'io.buildpacks.lifecycle.metadata': JSON.stringify(lifecycleMetadata(input)),
     },
@@ -45,9 +51,15 @@ function lifecycleMetadata({ runBase, group, launchLayers, appDiffId }: ImageCon
       layers: Object.fromEntries(
         launchLayers
           .filter(({ layer }) => layer.buildpack === buildpack.id)
-          .map(({ layer, exported }) => [layer.name, { sha: exported.diffId, data: layer.metadata, ...layer.types }]),
+          .map(({ layer, exported }) => [
+            layer.name,
+            { sha: exported.diffId, data: layer.metadata, ...layer.types },
+          ]),
       ),
     })),
-    runImage: { topLayer: runBase.layers.at(-1)?.diffId ?? '', reference: `gantry/run@${runBase.layers.at(-1)?.diffId ?? ''}` },
+    runImage: {
+      topLayer: runBase.layers.at(-1)?.diffId ?? '',
+      reference: `gantry/run@${runBase.layers.at(-1)?.diffId ?? ''}`,
+    },
   };
 }

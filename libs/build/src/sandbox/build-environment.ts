@@ -17,7 +17,8 @@ const CA_VARIABLES = [
 ];
 
 /** Config that would change how the lifecycle itself runs; buildpacks still find it in /platform/env. */
-const KEPT_FROM_STEPS = /^(PATH|HOME|SHELL|USER|LANG|BASH_.*|BASHOPTS|SHELLOPTS|ENV|IFS|LD_.*|CNB_.*|GANTRY_.*|SOURCE_DATE_EPOCH)$/;
+const KEPT_FROM_STEPS =
+  /^(PATH|HOME|SHELL|USER|LANG|BASH_.*|BASHOPTS|SHELLOPTS|ENV|IFS|LD_.*|CNB_.*|GANTRY_.*|SOURCE_DATE_EPOCH)$/;
 
 /** The environment of build steps: the base's, the app's config, what the network needs. */
 export function buildEnvironment(options: {
@@ -31,7 +32,8 @@ export function buildEnvironment(options: {
   for (const [name, value] of Object.entries(options.build.env)) {
     if (ConfigName.safeParse(name).success && !KEPT_FROM_STEPS.test(name)) env[name] = value;
   }
-  for (const entry of options.bases.build.env) env[entry.slice(0, entry.indexOf('='))] = entry.slice(entry.indexOf('=') + 1);
+  for (const entry of options.bases.build.env)
+    env[entry.slice(0, entry.indexOf('='))] = entry.slice(entry.indexOf('=') + 1);
   env.SOURCE_DATE_EPOCH = String(options.build.sourceDateEpoch);
   return env;
 }

@@ -51,21 +51,28 @@ export async function runLifecycle(options: RunLifecycleOptions): Promise<Lifecy
   try {
     await engine.start(build.id);
     exit = await awaitExit(container, options);
-  } finally {
-    // A no-op after an exit; otherwise nothing may write to the folders any more once this function is left.
-    await engine.kill(build.id, 'SIGKILL').catch(() => {});
+  } catch (error) {
+    // Nothing may write to the folders any more once this function is left.
     await engine.stop(build.id, 0).catch(() => {});
+    throw error;
+  } finally {
     await follower.finish();
   }
   const report = await readReport(options.work);
   if (exit.code !== 0) throw failure(exit, report, options);
-  if (report.group.length === 0) throw new PlatformError('build_failed', 'the build ended without saying which buildpacks it used');
+  if (report.group.length === 0)
+    throw new PlatformError('build_failed', 'the build ended without saying which buildpacks it used');
   return { group: report.group, timings: report.timings };
 }
 
 function containerSpec(options: RunLifecycleOptions): Parameters<Engine['create']>[0] {
   const { build, base, work } = options;
-  const mount = (source: string, target: string, readonly = false): ContainerMount => ({ source, target, readonly, ownership: 'owned' });
+  const mount = (source: string, target: string, readonly = false): ContainerMount => ({
+    source,
+    target,
+    readonly,
+    ownership: 'owned',
+  });
   return {
     id: build.id,
     organizationId: build.organizationId,
@@ -103,11 +110,17 @@ async function awaitExit(container: Container, options: RunLifecycleOptions): Pr
     signal?.addEventListener('abort', () => reject(signal.reason), { once: true, signal: stop.signal });
   });
   const tooLate = clock.sleep(build.timeoutMs, stop.signal).then(() => {
-    throw new PlatformError('build_failed', `the build did not end within ${Math.round(build.timeoutMs / 1000)} s and was stopped`, {
-      hint: 'Does a script wait for input, or start a server?',
-    });
+    throw new PlatformError(
+      'build_failed',
+      `the build did not end within ${Math.round(build.timeoutMs / 1000)} s and was stopped`,
+      {
+        hint: 'Does a script wait for input, or start a server?',
+      },
+    );
   });
-  const diskFull = watchDisk(work.root, diskLimits, clock, stop.signal).then(() => new Promise<never>(() => {}));
+  const diskFull = watchDisk(work.root, diskLimits, clock, stop.signal).then(
+    () => new Promise<never>(() => {}),
+  );
   for (const promise of [cancelled, tooLate, diskFull]) promise.catch(() => {});
   try {
     return await Promise.race([engine.wait(container.spec.id), cancelled, tooLate, diskFull]);
@@ -126,7 +139,8 @@ interface Report {
 /** What lifecycle.sh wrote. A hostile step can forge it, and harms its own build only. */
 async function readReport(work: WorkFolder): Promise<Report> {
   const known = new Set(await listInside(work.layers, '', 1000));
-  const read = async (name: string) => (await readTextInside(work.layers, path.join('lifecycle', name), MAX_REPORT_BYTES)) ?? '';
+  const read = async (name: string) =>
+    (await readTextInside(work.layers, path.join('lifecycle', name), MAX_REPORT_BYTES)) ?? '';
   const group = (await read('group')).split('\n').filter((id) => known.has(id) && id !== 'lifecycle');
   const report: Report = { group: [...new Set(group)], timings: {}, failed: undefined };
   for (const line of (await read('events')).split('\n')) {
@@ -134,7 +148,8 @@ async function readReport(work: WorkFolder): Promise<Report> {
       /^(extract|detect|build)(?: ([a-z0-9-]+?))??(?: (failed)(?: (\d+))?)? (\d+)$/.exec(line) ?? [];
     if (!stage) continue;
     report.timings[stage] = (report.timings[stage] ?? 0) + Number(ms);
-    if (failed) report.failed = { stage, ...(buildpack ? { buildpack } : {}), ...(code ? { code: Number(code) } : {}) };
+    if (failed)
+      report.failed = { stage, ...(buildpack ? { buildpack } : {}), ...(code ? { code: Number(code) } : {}) };
   }
   return report;
 }
@@ -143,13 +158,19 @@ function failure(exit: ContainerExit, report: Report, options: RunLifecycleOptio
   const megabytes = Math.round(options.build.resources.memoryBytes / 2 ** 20);
   if (exit.code === NOTHING_DETECTED) return unrecognised();
   const { failed } = report;
-  const where = failed?.buildpack ? `${failed.stage} step of the buildpack ${failed.buildpack}` : (failed?.stage ?? 'build');
+  const where = failed?.buildpack
+    ? `${failed.stage} step of the buildpack ${failed.buildpack}`
+    : (failed?.stage ?? 'build');
   const code = failed?.code ?? exit.code;
   if (exit.oomKilled) {
-    return new PlatformError('build_failed', `the ${where} ran out of memory (limit ${megabytes} MiB; exit code ${code})`, {
-      hint: 'Make the build need less, or raise the memory limit of builds.',
-      details: { exitCode: code },
-    });
+    return new PlatformError(
+      'build_failed',
+      `the ${where} ran out of memory (limit ${megabytes} MiB; exit code ${code})`,
+      {
+        hint: 'Make the build need less, or raise the memory limit of builds.',
+        details: { exitCode: code },
+      },
+    );
   }
   return new PlatformError('build_failed', `the ${where} failed with exit code ${code}`, {
     hint: 'The lines above say why.',
@@ -158,10 +179,18 @@ function failure(exit: ContainerExit, report: Report, options: RunLifecycleOptio
 }
 
 /** The files that the buildpacks of order.toml look for. */
-const LOOKED_FOR = ['package.json (Node.js)', 'index.html, public/index.html or Staticfile (static site)', 'Procfile (any other program)'];
+const LOOKED_FOR = [
+  'package.json (Node.js)',
+  'index.html, public/index.html or Staticfile (static site)',
+  'Procfile (any other program)',
+];
 
 function unrecognised(): PlatformError {
-  return new PlatformError('build_failed', `no buildpack recognised the source; looked for: ${LOOKED_FOR.join('; ')}`, {
-    hint: 'These files belong at the root of the repository. Are they committed?',
-  });
+  return new PlatformError(
+    'build_failed',
+    `no buildpack recognised the source; looked for: ${LOOKED_FOR.join('; ')}`,
+    {
+      hint: 'These files belong at the root of the repository. Are they committed?',
+    },
+  );
 }

@@ -13,7 +13,11 @@ export interface SourceLimits {
   maxPathBytes: number;
 }
 
-export const DEFAULT_SOURCE_LIMITS: SourceLimits = { maxBytes: 1 << 30, maxEntries: 100_000, maxPathBytes: 1024 };
+export const DEFAULT_SOURCE_LIMITS: SourceLimits = {
+  maxBytes: 1 << 30,
+  maxEntries: 100_000,
+  maxPathBytes: 1024,
+};
 
 export interface ReceivedSource {
   /** Names of the files and folders at the root, sorted. */
@@ -36,6 +40,7 @@ export async function receiveSource(
   const judge = new Judge(limits);
   const parser = extract();
   parser.on('entry', (header, body, next) => {
+    body.on('error', () => {}); // the parser's own error, which it hands to the entry that it was in
     body.on('end', () => next()).resume();
     try {
       judge.entry(header);
@@ -107,7 +112,8 @@ class Judge {
     }
     const parts = this.#parts(name);
     for (let depth = 1; depth < parts.length; depth++) {
-      if (this.#links.has(parts.slice(0, depth).join('/'))) throw refused(name, 'its path leads through a link');
+      if (this.#links.has(parts.slice(0, depth).join('/')))
+        throw refused(name, 'its path leads through a link');
     }
     const path = parts.join('/');
     if (type === 'link') this.#parts(header.linkname ?? '');
@@ -131,5 +137,8 @@ class Judge {
 }
 
 function refused(name: string, why: string): PlatformError {
-  return new PlatformError('invalid_input', `the source was refused: ${JSON.stringify(name.slice(0, 200))}: ${why}`);
+  return new PlatformError(
+    'invalid_input',
+    `the source was refused: ${JSON.stringify(name.slice(0, 200))}: ${why}`,
+  );
 }

@@ -153,6 +153,9 @@ export class Containers {
 
   /** Looks at every container that should have a process: at its exit file, and at whether anything is left to write one. */
   async sweep(): Promise<void> {
+    if (await this.parts.network.restoreFirewall()) {
+      this.parts.log.warn('the firewall rules between containers were gone and have been put back');
+    }
     await this.#watch.scan();
     for (const record of this.#records.values()) {
       const { exit, init, monitor } = record.state;

@@ -99,7 +99,12 @@ export async function prepareParents(layout: CgroupLayout, top: string): Promise
   if (layout.mode === 'unified') {
     for (const folder of ['', top, `${top}/instance`, `${top}/build`]) {
       const file = path.join(layout.memory, folder, 'cgroup.subtree_control');
-      await writeFile(file, '+memory +cpu +pids');
+      await writeFile(file, '+memory +cpu +pids').catch((cause: unknown) => {
+        throw new PlatformError('unsupported', `the cgroup controllers cannot be handed down in ${file}`, {
+          cause,
+          hint: 'inside a container, give it a cgroup namespace whose top group holds no processes',
+        });
+      });
     }
     await writeFile(path.join(layout.cpu, top, 'build/cpu.weight'), '25');
   } else {

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { readdir, readlink, rm } from 'node:fs/promises';
 import { constants as osConstants } from 'node:os';
-import { z } from 'zod';
 import { PlatformError } from '#libs/errors';
+import { hasTable } from '../network/firewall.ts';
 import type { EngineDeps, KernelObject } from '../types.ts';
 import { cgroupMounts, groupsBelow, processesIn, removeGroup } from './cgroups.ts';
 import { findMonitors } from './find-processes.ts';
@@ -16,14 +16,11 @@ import {
   type ProcessIdentity,
   signalProcess,
 } from './process-identity.ts';
+import { findProgram } from './programs.ts';
 
 const KILL_TIMEOUT_MS = 20_000;
 /** What conmon gets to write the exit codes of killed containers down. */
 const MONITOR_GRACE_MS = 2000;
-
-const NftTables = z.object({
-  nftables: z.array(z.object({ table: z.object({ family: z.string(), name: z.string() }).optional() })),
-});
 
 type ListDeps = Pick<EngineDeps, 'exec'>;
 type TeardownDeps = Pick<EngineDeps, 'exec' | 'clock' | 'log'>;
@@ -54,9 +51,10 @@ async function links({ linkPrefix }: KernelNames): Promise<string[]> {
   return (await readdir('/sys/class/net')).filter((name) => name.startsWith(linkPrefix));
 }
 
-async function hasTable({ exec }: ListDeps, { table }: KernelNames): Promise<boolean> {
-  const { stdout } = await exec.run('nft', ['--json', 'list', 'tables'], { maxOutputBytes: 16 << 20 });
-  return NftTables.parse(JSON.parse(stdout)).nftables.some((entry) => entry.table?.name === table);
+/** Path of nft while the installation's table is there; undefined when it is not, or there is no nft to make one. */
+async function nftOfTable({ exec }: ListDeps, { table }: KernelNames): Promise<string | undefined> {
+  const nft = await findProgram('nft');
+  return nft && (await hasTable(exec, nft, table)) ? nft : undefined;
 }
 
 async function processName(pid: number): Promise<string> {
@@ -89,7 +87,7 @@ export async function listKernelObjects(installationId: string, deps: ListDeps):
     ...named('netns', await networkNamespaces(inGroups)),
     ...named('mount', mountPoints(names)),
     ...named('link', await links(names)),
-    ...named('nft-table', (await hasTable(deps, names)) ? [names.table] : []),
+    ...named('nft-table', (await nftOfTable(deps, names)) ? [names.table] : []),
     ...named('cgroup', groups.flat()),
   ];
 }
@@ -121,7 +119,8 @@ async function endProcesses(names: KernelNames, deps: TeardownDeps): Promise<voi
 }
 
 async function removeTable(names: KernelNames, deps: TeardownDeps): Promise<void> {
-  if (await hasTable(deps, names)) await deps.exec.run('nft', ['delete', 'table', 'inet', names.table]);
+  const nft = await nftOfTable(deps, names);
+  if (nft) await deps.exec.run(nft, ['delete', 'table', 'inet', names.table]);
 }
 
 /**

@@ -1,5 +1,10 @@
+import { z } from 'zod';
 import { PlatformError } from '#libs/errors';
 import type { Exec } from '#libs/host';
+
+const NftTables = z.object({
+  nftables: z.array(z.object({ table: z.object({ name: z.string() }).optional() })),
+});
 
 export interface FirewallState {
   /** Name of the table, which is all that the engine touches. */
@@ -51,8 +56,8 @@ table inet ${table} {
 }
 
 /** Puts the rules in force. Throws `unsupported` when the kernel does not take them. */
-export async function applyFirewall(exec: Exec, state: FirewallState): Promise<void> {
-  const result = await exec.tryRun('nft', ['-f', '-'], { input: firewallRules(state), timeoutMs: 30_000 });
+export async function applyFirewall(exec: Exec, nft: string, state: FirewallState): Promise<void> {
+  const result = await exec.tryRun(nft, ['-f', '-'], { input: firewallRules(state), timeoutMs: 30_000 });
   if (result.code === 0) return;
   throw new PlatformError(
     'unsupported',
@@ -61,4 +66,13 @@ export async function applyFirewall(exec: Exec, state: FirewallState): Promise<v
       hint: 'the kernel needs nf_tables with NAT and connection tracking',
     },
   );
+}
+
+/** Whether a table of this name is in force. */
+export async function hasTable(exec: Exec, nft: string, table: string): Promise<boolean> {
+  const { stdout } = await exec.run(nft, ['--json', 'list', 'tables'], {
+    maxOutputBytes: 16 << 20,
+    timeoutMs: 30_000,
+  });
+  return NftTables.parse(JSON.parse(stdout)).nftables.some((entry) => entry.table?.name === table);
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { PlatformError } from '#libs/errors';
 import { type Exec, readFileIfExists, writeFileDurably } from '#libs/host';
 import { createBridge, linkIndex, type VethAttachment } from '../kernel/netlink.ts';
-import { applyFirewall } from './firewall.ts';
+import { applyFirewall, hasTable } from './firewall.ts';
 import { resolveNameServers } from './name-servers.ts';
 import {
   type AddressRange,
@@ -40,6 +40,8 @@ export interface NetworkOptions {
   table: string;
   linkPrefix: string;
   nameServers: string[] | undefined;
+  /** Absolute paths. */
+  programs: { ip: string; nft: string };
 }
 
 /** Bridges, addresses and the firewall of one installation. A bridge is made with an organization's first container. */
@@ -112,7 +114,7 @@ export class Network {
   }
 
   async applyFirewall(): Promise<void> {
-    await applyFirewall(this.exec, {
+    await applyFirewall(this.exec, this.options.programs.nft, {
       table: this.options.table,
       linkPrefix: this.options.linkPrefix,
       bridges: [...this.#organizations.values()].map(({ bridge, subnet }) => ({
@@ -121,6 +123,13 @@ export class Network {
       })),
       nameServers: await this.nameServers(),
     });
+  }
+
+  /** Puts the rules back when something has flushed them, as a restart of a host's own firewall does; true if so. */
+  async restoreFirewall(): Promise<boolean> {
+    if (await hasTable(this.exec, this.options.programs.nft, this.options.table)) return false;
+    await this.applyFirewall();
+    return true;
   }
 
   /** Unique, since addresses are: seven characters of prefix and mark, five of the address's last 22 bits. */
@@ -172,9 +181,13 @@ export class Network {
 
   /** What the machine routes already, in any table, and what other organizations here have. */
   async #takenRanges(except: string): Promise<AddressRange[]> {
-    const { stdout } = await this.exec.run('ip', ['-4', '-json', 'route', 'show', 'table', 'all'], {
-      maxOutputBytes: 64 << 20,
-    });
+    const { stdout } = await this.exec.run(
+      this.options.programs.ip,
+      ['-4', '-json', 'route', 'show', 'table', 'all'],
+      {
+        maxOutputBytes: 64 << 20,
+      },
+    );
     const routes = Routes.parse(JSON.parse(stdout || '[]')).flatMap(({ dst }) => parseRange(dst) ?? []);
     const own = [...this.#organizations].filter(([id]) => id !== except);
     return [...routes, ...own.map(([, { subnet }]) => ({ first: subnet, last: subnet + SUBNET_SIZE - 1 }))];

@@ -15,7 +15,10 @@ const READY_TIMEOUT_MS = 10_000;
 export class UserNamespaces {
   readonly #open = new Map<number, Promise<number>>();
 
-  constructor(private readonly exec: Exec) {}
+  constructor(
+    private readonly exec: Exec,
+    private readonly unshare: string,
+  ) {}
 
   /** File descriptor of a namespace in which 0…65535 are `firstId`…; belongs to this object. */
   get(firstId: number): Promise<number> {
@@ -43,7 +46,7 @@ export class UserNamespaces {
   }
 
   async #make(firstId: number): Promise<number> {
-    const child = this.exec.spawn('unshare', ['--user', 'cat'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    const child = this.exec.spawn(this.unshare, ['--user', 'cat'], { stdio: ['pipe', 'pipe', 'ignore'] });
     const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
     try {
       // `cat` only answers once unshare has made the namespace and become it.

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { isSystemError, PlatformError } from '#libs/errors';
 import type { Clock } from '#libs/host';
 import type { CgroupLayout } from '../kernel/cgroups.ts';
+import { findProgram, requireProgram } from '../kernel/programs.ts';
 
 /** An OCI runtime, as far as the engine drives it itself; `create` goes through conmon. */
 export interface Runtime {
@@ -23,31 +24,7 @@ export interface Runtime {
   forget(runtimeId: string): Promise<void>;
 }
 
-const PROGRAM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 const START_TIMEOUT_MS = 10_000;
-
-/** Absolute path of a program of this machine; undefined when it is not installed. */
-export async function findProgram(name: string): Promise<string | undefined> {
-  for (const folder of PROGRAM_FOLDERS) {
-    const file = path.join(folder, name);
-    try {
-      await access(file, constants.X_OK);
-      return file;
-    } catch {
-      // look in the next one
-    }
-  }
-  return undefined;
-}
-
-/** Path of a program that the engine cannot do without; throws `unsupported` with the package to install. */
-export async function requireProgram(name: string, debianPackage: string): Promise<string> {
-  const file = await findProgram(name);
-  if (file) return file;
-  throw new PlatformError('unsupported', `the container engine needs ${name}, which is not installed`, {
-    hint: `apt-get install ${debianPackage}`,
-  });
-}
 
 /**
  * Waits in `create` on a FIFO, as runc and crun both do: the one side opens it for writing, the other for reading.

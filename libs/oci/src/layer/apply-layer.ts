@@ -103,7 +103,11 @@ async function unpack({ source, extraction, rewriter, limits }: Unpacking): Prom
 /** Short archives of our own making: the only ones whose child may make device nodes and opaque folders. */
 async function addWhiteouts(filter: LayerFilter, where: { exec: Exec; target: string }): Promise<void> {
   const { hidden, opaque } = filter.whiteouts();
-  const devices = hidden.map((path) => ({ ...impliedFolder(path), type: 'character-device' as const, mode: 0 }));
+  const devices = hidden.map((path) => ({
+    ...impliedFolder(path),
+    type: 'character-device' as const,
+    mode: 0,
+  }));
   await extractEntries(opaque, { ...where, purpose: 'opaque-folders' });
   await extractEntries(devices, { ...where, purpose: 'hidden-names' });
 }
@@ -134,8 +138,12 @@ function decompress(tar: Readable, mediaType: string): Readable {
 
 function asPlatformError(error: unknown): unknown {
   if (error instanceof PlatformError) return error;
-  const isDamaged = error instanceof Error && 'code' in error && /^(Z_|ZSTD_|ERR_ZLIB)/.test(String(error.code));
-  if (isDamaged) return new PlatformError('invalid_input', `the layer's compression is damaged: ${error.message}`, { cause: error });
+  const isDamaged =
+    error instanceof Error && 'code' in error && /^(Z_|ZSTD_|ERR_ZLIB)/.test(String(error.code));
+  if (isDamaged)
+    return new PlatformError('invalid_input', `the layer's compression is damaged: ${error.message}`, {
+      cause: error,
+    });
   if (isSystemError(error, 'ERR_STREAM_PREMATURE_CLOSE')) {
     return new PlatformError('unavailable', 'the layer ended early', { cause: error });
   }

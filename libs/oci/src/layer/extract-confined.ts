@@ -38,7 +38,15 @@ export class TarExtraction {
   constructor({ exec, target, purpose }: ConfinedExtraction) {
     const { capabilities, flags } = PURPOSES[purpose];
     const bounding = ['-all', ...capabilities.map((capability) => `+${capability}`)].join(',');
-    const confine = ['--no-new-privs', '--pdeathsig', 'KILL', '--inh-caps', '-all', '--bounding-set', bounding];
+    const confine = [
+      '--no-new-privs',
+      '--pdeathsig',
+      'KILL',
+      '--inh-caps',
+      '-all',
+      '--bounding-set',
+      bounding,
+    ];
     const unpack = ['-x', '-p', '-P', '--chroot', '--numeric-owner', '--xattrs', '--no-acls', '--no-fflags'];
     const args = [...confine, '--', 'bsdtar', ...unpack, ...flags, '-C', target, '-f', '-'];
     this.#child = exec.spawn('setpriv', args, {
@@ -95,7 +103,10 @@ export class TarExtraction {
         hint: 'Free some space, then try again.',
       });
     }
-    throw new PlatformError('invalid_input', `the layer cannot be unpacked: ${said || `bsdtar ended with ${code}`}`);
+    throw new PlatformError(
+      'invalid_input',
+      `the layer cannot be unpacked: ${said || `bsdtar ended with ${code}`}`,
+    );
   }
 
   /** Kills the child and waits until it is gone. */

@@ -26,7 +26,10 @@ export class LayerComposer implements TarVisitor {
   begin({ prefix, uid, gid }: { prefix: string; uid: number; gid: number }): TarEntry[] {
     const parts = prefix.split('/').slice(1);
     if (!PREFIX.test(prefix) || parts.includes('..') || parts.includes('.')) {
-      throw new PlatformError('invalid_input', `${JSON.stringify(prefix)} is not an absolute path in an image`);
+      throw new PlatformError(
+        'invalid_input',
+        `${JSON.stringify(prefix)} is not an absolute path in an image`,
+      );
     }
     this.#prefix = Buffer.from(prefix.slice(1)).toString('latin1');
     this.#owner = { uid, gid };
@@ -46,9 +49,13 @@ export class LayerComposer implements TarVisitor {
     const path = this.#place(entry.path);
     const name = path.slice(path.lastIndexOf('/') + 1);
     if (name.startsWith('.wh.')) {
-      throw new PlatformError('invalid_input', `${showName(entry.path)} cannot be put into a layer: names that begin with .wh. hide files`, {
-        hint: 'Rename or remove it.',
-      });
+      throw new PlatformError(
+        'invalid_input',
+        `${showName(entry.path)} cannot be put into a layer: names that begin with .wh. hide files`,
+        {
+          hint: 'Rename or remove it.',
+        },
+      );
     }
     if (path === '') return []; // the image's own root folder stays as it is
     entry.linkPath = entry.type === 'hardlink' ? this.#place(entry.linkPath) : entry.linkPath;

@@ -86,7 +86,10 @@ export class LayerFilter implements TarVisitor {
     this.#entries += 1;
     this.#fileBytes += entry.fileBytes;
     if (this.#entries > this.limits.maxEntries) {
-      throw new PlatformError('too_large', `the layer holds more than ${this.limits.maxEntries} files and folders`);
+      throw new PlatformError(
+        'too_large',
+        `the layer holds more than ${this.limits.maxEntries} files and folders`,
+      );
     }
     if (this.#fileBytes > this.limits.maxBytes) {
       throw new PlatformError('too_large', `the layer's files take more than ${this.limits.maxBytes} bytes`);
@@ -120,7 +123,11 @@ export class LayerFilter implements TarVisitor {
   /** Folders above an entry that the layer did not bring, outermost first. Not beyond a link: that leads elsewhere. */
   #missingParents(parent: string): TarEntry[] {
     const missing: TarEntry[] = [];
-    for (let path = parent; path !== '' && !this.#folders.has(path); path = path.slice(0, Math.max(0, path.lastIndexOf('/')))) {
+    for (
+      let path = parent;
+      path !== '' && !this.#folders.has(path);
+      path = path.slice(0, Math.max(0, path.lastIndexOf('/')))
+    ) {
       if (this.#symlinks.has(path)) {
         missing.length = 0;
         break;
@@ -139,7 +146,10 @@ export class LayerFilter implements TarVisitor {
   #spend(path: string): void {
     this.#nameBytes += path.length;
     if (this.#nameBytes > this.limits.maxNameBytes) {
-      throw new PlatformError('too_large', `the layer's folder and link names take more than ${this.limits.maxNameBytes} bytes`);
+      throw new PlatformError(
+        'too_large',
+        `the layer's folder and link names take more than ${this.limits.maxNameBytes} bytes`,
+      );
     }
   }
 }

@@ -1,4 +1,11 @@
-import { decodeEntry, decodeHeader, decodePax, type LongNames, malformed, type RawHeader } from './tar-decode.ts';
+import {
+  decodeEntry,
+  decodeHeader,
+  decodePax,
+  type LongNames,
+  malformed,
+  type RawHeader,
+} from './tar-decode.ts';
 import { type EncodeOptions, encodeExtended, encodeHeader, endOfArchive } from './tar-encode.ts';
 import { BLOCK_BYTES, paddingOf, type TarEntry } from './tar-entry.ts';
 
@@ -62,7 +69,8 @@ export class TarRewriter {
 
   /** Checks that the source ended between two entries, and gets ready for the next source. */
   finish(): void {
-    const isCut = this.#dataLeft > 0 || this.#extended !== undefined || this.#block.length > 0 || this.#hasExtra();
+    const isCut =
+      this.#dataLeft > 0 || this.#extended !== undefined || this.#block.length > 0 || this.#hasExtra();
     // The padding of the last file may be missing: some writers leave it out.
     if (isCut) throw malformed('it ends in the middle of an entry');
     this.#skipLeft = 0;
@@ -120,7 +128,8 @@ export class TarRewriter {
       if (this.#hasExtra()) throw malformed('it ends in the middle of an entry');
       this.#ended = true; // everything after it is padding
     } else if ('xXgLK'.includes(header.flag)) {
-      if (header.size < 0 || header.size > MAX_EXTENDED_BYTES) throw malformed('an extended header is too long');
+      if (header.size < 0 || header.size > MAX_EXTENDED_BYTES)
+        throw malformed('an extended header is too long');
       this.#extended = { flag: header.flag, chunks: [], bytes: header.size, missing: header.size };
       if (header.size === 0) this.#endExtended(this.#extended);
     } else {

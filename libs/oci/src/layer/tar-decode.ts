@@ -14,7 +14,10 @@ export interface RawHeader {
 }
 
 const TYPES: ReadonlyMap<string, TarEntryType> = new Map([
-  ...(Object.keys(TYPE_FLAGS) as TarEntryType[]).map((type): [string, TarEntryType] => [TYPE_FLAGS[type], type]),
+  ...(Object.keys(TYPE_FLAGS) as TarEntryType[]).map((type): [string, TarEntryType] => [
+    TYPE_FLAGS[type],
+    type,
+  ]),
   ['\0', 'file'],
   ['7', 'file'],
 ]);
@@ -33,9 +36,13 @@ export function decodeHeader(bytes: Buffer, at: number): RawHeader | undefined {
   const sum = sumOf(bytes, at, at + BLOCK_BYTES);
   if (sum === 0) return undefined;
   const checksum = number(bytes, at + 148, 8);
-  if (sum - sumOf(bytes, at + 148, at + 156) + 8 * 0x20 !== checksum) throw malformed('a header has a wrong checksum');
+  if (sum - sumOf(bytes, at + 148, at + 156) + 8 * 0x20 !== checksum)
+    throw malformed('a header has a wrong checksum');
   // GNU's own format has other fields where POSIX has the name's prefix.
-  const isPosix = bytes[at + 257] === 0x75 && bytes[at + 262] === 0 && bytes.toString('latin1', at + 257, at + 262) === 'ustar';
+  const isPosix =
+    bytes[at + 257] === 0x75 &&
+    bytes[at + 262] === 0 &&
+    bytes.toString('latin1', at + 257, at + 262) === 'ustar';
   const prefix = isPosix && bytes[at + 345] !== 0 ? text(bytes, at + 345, 155) : '';
   const name = text(bytes, at, 100);
   return {
@@ -63,7 +70,8 @@ export function decodePax(body: Buffer): [key: string, value: Buffer][] {
       throw malformed('an extended header is damaged');
     }
     const equals = body.indexOf(0x3d, space);
-    if (equals <= space + 1 || equals >= end) throw malformed('an extended header has a record without a key');
+    if (equals <= space + 1 || equals >= end)
+      throw malformed('an extended header has a record without a key');
     records.push([body.toString('latin1', space + 1, equals), body.subarray(equals + 1, end - 1)]);
     at = end;
   }
@@ -108,9 +116,11 @@ export function decodeEntry(header: RawHeader, extra: LongNames): TarEntry {
   if (type !== 'file') entry.sizeBytes = 0; // a size there has no data behind it, as in Go's archive/tar
   if (entry.fileBytes < 0) entry.fileBytes = entry.sizeBytes;
   for (const id of [entry.uid, entry.gid]) {
-    if (!Number.isInteger(id) || id < 0 || id > MAX_ID) throw malformed(`${showName(entry.path)} has an owner out of range`);
+    if (!Number.isInteger(id) || id < 0 || id > MAX_ID)
+      throw malformed(`${showName(entry.path)} has an owner out of range`);
   }
-  if (!Number.isSafeInteger(entry.sizeBytes) || entry.sizeBytes < 0) throw malformed('a size is out of range');
+  if (!Number.isSafeInteger(entry.sizeBytes) || entry.sizeBytes < 0)
+    throw malformed('a size is out of range');
   return entry;
 }
 
@@ -136,7 +146,8 @@ function paxInteger(value: Buffer): number {
 
 function paxTime(value: Buffer): string {
   const digits = value.toString('latin1');
-  if (!/^-?[0-9]{1,12}(\.[0-9]{0,20})?$/.test(digits)) throw malformed('an extended header holds a time out of range');
+  if (!/^-?[0-9]{1,12}(\.[0-9]{0,20})?$/.test(digits))
+    throw malformed('an extended header holds a time out of range');
   return digits;
 }
 
@@ -167,7 +178,8 @@ function base256(bytes: Buffer, at: number, length: number): number {
   const first = bytes[at];
   let value = first === 0xff ? -1 : 0;
   for (let i = at + 1; i < at + length; i++) value = value * 256 + (bytes[i] ?? 0);
-  if ((first !== 0x80 && first !== 0xff) || !Number.isSafeInteger(value)) throw malformed('a number in a header is out of range');
+  if ((first !== 0x80 && first !== 0xff) || !Number.isSafeInteger(value))
+    throw malformed('a number in a header is out of range');
   return value;
 }
 

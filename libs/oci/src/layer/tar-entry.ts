@@ -22,7 +22,14 @@ export interface TarEntry {
   sparse: [key: string, value: Buffer][];
 }
 
-export type TarEntryType = 'file' | 'hardlink' | 'symlink' | 'character-device' | 'block-device' | 'folder' | 'fifo';
+export type TarEntryType =
+  | 'file'
+  | 'hardlink'
+  | 'symlink'
+  | 'character-device'
+  | 'block-device'
+  | 'folder'
+  | 'fifo';
 
 export const BLOCK_BYTES = 512;
 

@@ -82,21 +82,32 @@ export class Authenticator {
     const { registry, insecure, clock } = this.options;
     const realm = URL.canParse(challenge.realm) ? new URL(challenge.realm) : undefined;
     if (!realm || !(realm.protocol === 'https:' || (insecure && realm.protocol === 'http:'))) {
-      throw new PlatformError('unavailable', `registry ${registry} names a token service that cannot be used safely`, {
-        details: { realm: challenge.realm.slice(0, 200) },
-      });
+      throw new PlatformError(
+        'unavailable',
+        `registry ${registry} names a token service that cannot be used safely`,
+        {
+          details: { realm: challenge.realm.slice(0, 200) },
+        },
+      );
     }
     if (challenge.service) realm.searchParams.set('service', challenge.service);
     realm.searchParams.set('scope', challenge.scope ?? scope);
     const { status, body } = await this.options.fetchToken(realm, this.#basic());
     if (status === 401 || status === 403) {
-      throw new PlatformError('unauthenticated', `registry ${registry} refuses the credentials for ${scope}`, {
-        hint: 'Check the user name and the password or token for this registry.',
-      });
+      throw new PlatformError(
+        'unauthenticated',
+        `registry ${registry} refuses the credentials for ${scope}`,
+        {
+          hint: 'Check the user name and the password or token for this registry.',
+        },
+      );
     }
     const parsed = status === 200 ? tokenSchema.safeParse(parseJson(body)) : undefined;
     if (!parsed?.success) {
-      throw new PlatformError('unavailable', `the token service of registry ${registry} answered ${status} without a token`);
+      throw new PlatformError(
+        'unavailable',
+        `the token service of registry ${registry} answered ${status} without a token`,
+      );
     }
     if (this.#tokens.size >= MAX_TOKENS) this.#tokens.clear();
     const endsAtMs = clock.now() + Math.max(parsed.data.expiresInSeconds * 1000 - EXPIRY_MARGIN_MS, 1000);
@@ -119,7 +130,9 @@ function parseBearer(challenge: string): BearerChallenge | undefined {
     values.set(key.toLowerCase(), quoted ?? plain ?? '');
   }
   const realm = values.get('realm');
-  return realm === undefined ? undefined : { realm, service: values.get('service'), scope: values.get('scope') };
+  return realm === undefined
+    ? undefined
+    : { realm, service: values.get('service'), scope: values.get('scope') };
 }
 
 function parseJson(text: string): unknown {

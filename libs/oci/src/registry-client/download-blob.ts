@@ -53,11 +53,19 @@ export async function* downloadBlob(transport: Transport, download: BlobDownload
   }
   const actual = `sha256:${hash.digest('hex')}`;
   if (actual !== digest) {
-    throw new PlatformError('invalid_input', `${subject} is damaged: the registry sent bytes with the digest ${actual}`);
+    throw new PlatformError(
+      'invalid_input',
+      `${subject} is damaged: the registry sent bytes with the digest ${actual}`,
+    );
   }
 }
 
-async function open(transport: Transport, { repository, digest, signal }: BlobDownload, offset: number, subject: string): Promise<Response> {
+async function open(
+  transport: Transport,
+  { repository, digest, signal }: BlobDownload,
+  offset: number,
+  subject: string,
+): Promise<Response> {
   const response = await transport.send({
     method: 'GET',
     url: `/v2/${repository}/blobs/${digest}`,
@@ -71,12 +79,19 @@ async function open(transport: Transport, { repository, digest, signal }: BlobDo
   const range = response.headers['content-range'];
   if (response.statusCode === 206 && !(typeof range === 'string' && range.startsWith(`bytes ${offset}-`))) {
     response.body.on('error', () => {}).destroy();
-    throw new PlatformError('unavailable', `${subject}: the registry sent another range than was asked for: ${errorMessage(range)}`);
+    throw new PlatformError(
+      'unavailable',
+      `${subject}: the registry sent another range than was asked for: ${errorMessage(range)}`,
+    );
   }
   return response;
 }
 
 function tooLong(subject: string, expected: number | undefined, limit: number): PlatformError {
-  if (expected === undefined) return new PlatformError('too_large', `${subject} has more than ${limit} bytes`);
-  return new PlatformError('invalid_input', `${subject} is longer than the ${expected} bytes that its manifest tells`);
+  if (expected === undefined)
+    return new PlatformError('too_large', `${subject} has more than ${limit} bytes`);
+  return new PlatformError(
+    'invalid_input',
+    `${subject} is longer than the ${expected} bytes that its manifest tells`,
+  );
 }

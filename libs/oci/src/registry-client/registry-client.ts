@@ -96,29 +96,43 @@ export class RegistryClient {
       repeatable: true,
       signal,
     });
-    const bytes = await readLimited(response, MAX_MANIFEST_BYTES, `the manifest of ${subject}`).catch((error: unknown) => {
-      signal?.throwIfAborted();
-      throw error instanceof PlatformError ? error : this.#transport.unreachable(subject, error);
-    });
+    const bytes = await readLimited(response, MAX_MANIFEST_BYTES, `the manifest of ${subject}`).catch(
+      (error: unknown) => {
+        signal?.throwIfAborted();
+        throw error instanceof PlatformError ? error : this.#transport.unreachable(subject, error);
+      },
+    );
     const digest = digestOf(bytes);
     const told = response.headers['docker-content-digest'];
     const expected = image.digest ?? (typeof told === 'string' && isDigest(told) ? told : digest);
     if (digest !== expected) {
-      throw new PlatformError('invalid_input', `${subject}: registry ${this.options.registry} sent a manifest with the digest ${digest}`);
+      throw new PlatformError(
+        'invalid_input',
+        `${subject}: registry ${this.options.registry} sent a manifest with the digest ${digest}`,
+      );
     }
     const contentType = response.headers['content-type'];
-    const mediaType = typeof contentType === 'string' ? (contentType.split(';')[0] ?? '').trim().toLowerCase() : '';
+    const mediaType =
+      typeof contentType === 'string' ? (contentType.split(';')[0] ?? '').trim().toLowerCase() : '';
     return { digest, mediaType, bytes };
   }
 
   /** A manifest or index, parsed. */
-  async getManifest(repository: string, tagOrDigest: string, signal?: AbortSignal): Promise<ParsedManifest & { digest: string }> {
+  async getManifest(
+    repository: string,
+    tagOrDigest: string,
+    signal?: AbortSignal,
+  ): Promise<ParsedManifest & { digest: string }> {
     const { digest, mediaType, bytes } = await this.resolve(named(repository, tagOrDigest), signal);
     return { ...parseManifest(bytes, mediaType), digest };
   }
 
   /** The manifest and configuration of an image for linux on `architecture`, through an index where there is one. */
-  async resolveImage(image: ImageName, architecture: Architecture, signal?: AbortSignal): Promise<ResolvedImage> {
+  async resolveImage(
+    image: ImageName,
+    architecture: Architecture,
+    signal?: AbortSignal,
+  ): Promise<ResolvedImage> {
     let resolved = await this.resolve(image, signal);
     let parsed = parseManifest(resolved.bytes, resolved.mediaType);
     if (parsed.kind === 'index') {
@@ -132,12 +146,18 @@ export class RegistryClient {
     }
     const { digest, size } = parsed.manifest.config;
     if (size > MAX_CONFIG_BYTES) {
-      throw new PlatformError('too_large', `the configuration of image ${repository} has ${size} bytes; at most ${MAX_CONFIG_BYTES} are allowed`);
+      throw new PlatformError(
+        'too_large',
+        `the configuration of image ${repository} has ${size} bytes; at most ${MAX_CONFIG_BYTES} are allowed`,
+      );
     }
     const chunks = await this.getBlob(repository, digest, { sizeBytes: size, signal }).toArray();
     const config = parseImageConfig(Buffer.concat(chunks));
     if (config.rootfs.diff_ids.length !== parsed.manifest.layers.length) {
-      throw new PlatformError('invalid_input', `image ${repository}: its configuration and its manifest tell different numbers of layers`);
+      throw new PlatformError(
+        'invalid_input',
+        `image ${repository}: its configuration and its manifest tell different numbers of layers`,
+      );
     }
     return { digest: resolved.digest, manifest: parsed.manifest, manifestBytes: resolved.bytes, config };
   }
@@ -146,7 +166,10 @@ export class RegistryClient {
   getBlob(repository: string, digest: string, { sizeBytes, signal }: GetBlobOptions = {}): Readable {
     checkName(repository, assertDigest(digest));
     const download = { repository, digest, sizeBytes, maxBytes: MAX_BLOB_BYTES, signal };
-    return Readable.from(downloadBlob(this.#transport, download), { objectMode: false, highWaterMark: 1 << 20 });
+    return Readable.from(downloadBlob(this.#transport, download), {
+      objectMode: false,
+      highWaterMark: 1 << 20,
+    });
   }
 
   async hasBlob(repository: string, digest: string, signal?: AbortSignal): Promise<boolean> {
@@ -171,7 +194,13 @@ export class RegistryClient {
   }
 
   /** Stores a manifest under a tag or its digest; its blobs must have been pushed before. */
-  async pushManifest({ repository, reference, mediaType, bytes, signal }: PushManifestOptions): Promise<{ digest: string }> {
+  async pushManifest({
+    repository,
+    reference,
+    mediaType,
+    bytes,
+    signal,
+  }: PushManifestOptions): Promise<{ digest: string }> {
     checkName(repository, reference);
     const digest = digestOf(bytes);
     if (isDigest(reference) && reference !== digest) {
@@ -205,5 +234,8 @@ function named(repository: string, tagOrDigest: string): ImageName {
 /** Nothing from outside becomes part of an address unchecked. */
 function checkName(repository: string, reference: string): void {
   if (isRepository(repository) && (isDigest(reference) || isTag(reference))) return;
-  throw new PlatformError('invalid_input', `${JSON.stringify(`${repository}:${reference}`.slice(0, 200))} is not the name of an image`);
+  throw new PlatformError(
+    'invalid_input',
+    `${JSON.stringify(`${repository}:${reference}`.slice(0, 200))} is not the name of an image`,
+  );
 }

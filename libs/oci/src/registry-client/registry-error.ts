@@ -10,7 +10,11 @@ const errorsSchema = z.object({
 });
 
 /** The PlatformError for an answer that was not expected; says what the registry said (distribution spec, "Error Codes"). */
-export async function registryError(response: Response, registry: string, subject: string): Promise<PlatformError> {
+export async function registryError(
+  response: Response,
+  registry: string,
+  subject: string,
+): Promise<PlatformError> {
   const { statusCode } = response;
   const said = await readSaid(response);
   const reason = said ? `: ${said}` : '';
@@ -22,7 +26,9 @@ export async function registryError(response: Response, registry: string, subjec
     });
   }
   const code = codeOf(statusCode);
-  return new PlatformError(code, `${subject}: registry ${registry} answered ${statusCode}${reason}`, { details });
+  return new PlatformError(code, `${subject}: registry ${registry} answered ${statusCode}${reason}`, {
+    details,
+  });
 }
 
 function codeOf(status: number): ErrorCode {

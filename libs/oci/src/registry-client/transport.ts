@@ -90,16 +90,21 @@ export class Transport {
   /** Waits before the next try, as long as the server asked for, within bounds. */
   async backOff(attempt: number, signal?: AbortSignal, retryAfter?: string | string[]): Promise<void> {
     const exponential = FIRST_BACKOFF_MS * 2 ** (attempt - 1) * (0.75 + Math.random() / 2);
-    const asked = typeof retryAfter === 'string' && /^\d{1,4}$/.test(retryAfter) ? Number(retryAfter) * 1000 : 0;
+    const asked =
+      typeof retryAfter === 'string' && /^\d{1,4}$/.test(retryAfter) ? Number(retryAfter) * 1000 : 0;
     await this.options.clock.sleep(Math.min(Math.max(exponential, asked), MAX_BACKOFF_MS), signal);
   }
 
   /** What a failed connection is reported as. */
   unreachable(subject: string, cause: unknown): PlatformError {
-    return new PlatformError('unavailable', `${subject}: registry ${this.options.registry} failed: ${errorMessage(cause)}`, {
-      cause,
-      hint: 'Check the name of the registry and that this machine can reach it.',
-    });
+    return new PlatformError(
+      'unavailable',
+      `${subject}: registry ${this.options.registry} failed: ${errorMessage(cause)}`,
+      {
+        cause,
+        hint: 'Check the name of the registry and that this machine can reach it.',
+      },
+    );
   }
 
   async close(): Promise<void> {
@@ -113,10 +118,14 @@ export class Transport {
     const challenges = [response.headers['www-authenticate'] ?? []].flat();
     const body = await response.body.arrayBuffer().catch(() => undefined);
     if (!(await this.#authenticator.answer(challenges, call.scope, sent))) {
-      throw new PlatformError('unauthenticated', `${call.subject}: registry ${this.options.registry} asks for other credentials`, {
-        hint: 'The image may not exist, or it is private: give a user name and password that may use it.',
-        details: { answeredBytes: body?.byteLength ?? 0 },
-      });
+      throw new PlatformError(
+        'unauthenticated',
+        `${call.subject}: registry ${this.options.registry} asks for other credentials`,
+        {
+          hint: 'The image may not exist, or it is private: give a user name and password that may use it.',
+          details: { answeredBytes: body?.byteLength ?? 0 },
+        },
+      );
     }
     return this.#sendFollowing(call, this.#authenticator.header(call.scope));
   }
@@ -131,7 +140,10 @@ export class Transport {
       await response.body.dump().catch(() => {});
       url = this.resolveLocation(response, url, call.subject);
       if (redirects === MAX_REDIRECTS) {
-        throw new PlatformError('unavailable', `${call.subject}: registry ${this.options.registry} redirects without end`);
+        throw new PlatformError(
+          'unavailable',
+          `${call.subject}: registry ${this.options.registry} redirects without end`,
+        );
       }
     }
   }
@@ -139,10 +151,14 @@ export class Transport {
   /** The address that a Location header names. Never from https to http. */
   resolveLocation(response: Response, from: URL, subject: string): URL {
     const { location } = response.headers;
-    const url = typeof location === 'string' && URL.canParse(location, from.href) ? new URL(location, from) : undefined;
+    const url =
+      typeof location === 'string' && URL.canParse(location, from.href) ? new URL(location, from) : undefined;
     const isSafe = url?.protocol === 'https:' || (url?.protocol === 'http:' && from.protocol === 'http:');
     if (url && isSafe) return url;
-    throw new PlatformError('unavailable', `${subject}: registry ${this.options.registry} sends elsewhere without a usable address`);
+    throw new PlatformError(
+      'unavailable',
+      `${subject}: registry ${this.options.registry} sends elsewhere without a usable address`,
+    );
   }
 
   async #sendOnce(call: RegistryRequest, url: URL, authorization: string | undefined): Promise<Response> {

@@ -80,7 +80,9 @@ async function startUpload(
   const canMount = mountFrom !== undefined && mountFrom !== repository && isRepository(mountFrom);
   return transport.send({
     method: 'POST',
-    url: canMount ? `${uploads}?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(mountFrom)}` : uploads,
+    url: canMount
+      ? `${uploads}?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(mountFrom)}`
+      : uploads,
     scope: canMount ? `${push} repository:${mountFrom}:pull` : push,
     headers: { 'content-length': '0' },
     accept: canMount ? [201, 202] : [202],
