@@ -33,7 +33,7 @@ install_modules() {
       fi
       ;;
     pnpm)
-      provide_manager pnpm "${plan[manager_version]:-10}"
+      provide_manager
       say 'Installing dependencies (pnpm install --frozen-lockfile)'
       omit=(--prod=false)
       [[ ${plan[install_dev]} == true ]] || omit=(--prod)
@@ -45,33 +45,45 @@ install_modules() {
 }
 
 install_with_yarn() {
-  local major=${plan[manager_version]%%.*}
-  if [[ ${major:-1} != 1 || -f .yarnrc.yml ]]; then
-    [[ ${major:-1} != 1 ]] || plan[manager_version]=4
-    # Yarn's own archive format would leave the dependencies outside of node_modules.
-    export YARN_NODE_LINKER=node-modules YARN_GLOBAL_FOLDER=$layers/npm-cache/yarn YARN_ENABLE_TELEMETRY=0
-    provide_manager @yarnpkg/cli-dist "${plan[manager_version]}"
+  provide_manager
+  if is_yarn_classic; then
+    say 'Installing dependencies (yarn install --frozen-lockfile)'
+    local omit=(--production=false)
+    [[ ${plan[install_dev]} == true ]] || omit=(--production)
+    indented yarn install --frozen-lockfile --non-interactive --cache-folder "$layers/npm-cache/yarn1" "${omit[@]}" ||
+      fail 'yarn install failed.'
+  else
     say 'Installing dependencies (yarn install --immutable)'
     indented yarn install --immutable || fail 'yarn install failed.'
-    return
   fi
-  provide_manager yarn "${plan[manager_version]:-1}"
-  say 'Installing dependencies (yarn install --frozen-lockfile)'
-  local omit=(--production=false)
-  [[ ${plan[install_dev]} == true ]] || omit=(--production)
-  indented yarn install --frozen-lockfile --non-interactive --cache-folder "$layers/npm-cache/yarn1" "${omit[@]}" ||
-    fail 'yarn install failed.'
 }
 
-provide_manager() { # package, version: the layer `manager`, used while building only
-  local layer=$layers/manager wanted="$1@$2"
-  if ! grep -qsx "package = \"$wanted\"" "$layers/manager.toml"; then
-    detail "Installing $wanted"
+is_yarn_classic() { [[ ${plan[manager_version]} == 1* || (-z ${plan[manager_version]} && ! -f .yarnrc.yml) ]]; }
+
+# pnpm or yarn, as the layer `manager` that is there while building only. npm comes with the runtime.
+provide_manager() {
+  local layer=$layers/manager package=${plan[manager]} release=${plan[manager_version]}
+  case $package in
+    npm) return 0 ;;
+    pnpm) release=${release:-10} ;;
+    yarn)
+      if is_yarn_classic; then
+        release=${release:-1}
+      else
+        package=@yarnpkg/cli-dist release=${release:-4}
+        # Yarn's own archive format would leave the dependencies outside of node_modules.
+        export YARN_NODE_LINKER=node-modules YARN_GLOBAL_FOLDER=$layers/npm-cache/yarn YARN_ENABLE_TELEMETRY=0
+        export YARN_INSTALL_STATE_PATH=$layers/npm-cache/yarn-install-state.gz
+      fi
+      ;;
+  esac
+  if ! grep -qsx "package = \"$package@$release\"" "$layers/manager.toml"; then
+    detail "Installing $package@$release"
     rm -rf "$layer" "$layers/manager.toml"
-    indented npm install --silent --global --prefix "$layer" "$wanted" || fail "Cannot install $wanted."
+    indented npm install --silent --global --prefix "$layer" "$package@$release" || fail "Cannot install $package@$release."
   fi
-  printf '[types]\ncache = true\n\n[metadata]\npackage = "%s"\n' "$wanted" > "$layers/manager.toml"
-  export PATH=$layer/bin:$PATH
+  printf '[types]\ncache = true\n\n[metadata]\npackage = "%s"\n' "$package@$release" > "$layers/manager.toml"
+  [[ :$PATH: == *:$layer/bin:* ]] || export PATH=$layer/bin:$PATH
 }
 
 content_key() { # folder: changes whenever a file below it does; caches that tools keep there do not count
@@ -82,6 +94,7 @@ build_and_prune() { # key of the modules
   local key=$1 mark changed
   mark=$(mktemp)
   if [[ ${plan[has_build]} == true ]]; then
+    provide_manager
     say "Building (${plan[manager]} run build)"
     NODE_ENV=${NODE_ENV:-production} indented "${plan[manager]}" run build || fail "The build script of package.json failed."
   fi

@@ -146,6 +146,8 @@ class Build {
           signal: this.#options.signal,
         }),
       );
+      // What is left of the container goes while the image is exported; `cleanUp` waits for it, and tells if it failed.
+      engine.remove(build.id).catch(() => {});
       for (const [stage, ms] of Object.entries(result.timings)) this.#timings[`sandbox.${stage}`] = ms;
       const services = await readServices(work.layers, result.group);
       const digest = await this.#stage('export', () =>

@@ -85,27 +85,40 @@ export interface Fixture {
   dispose(): Promise<void>;
 }
 
-let rootfs: Promise<{ folder: string; tar: string; diffId: string }> | undefined;
+interface TestLayer {
+  folder: string;
+  tar: string;
+  diffId: string;
+}
 
-/** The layer's tar and diff id; made once per test process. */
-export function testLayer(): Promise<{ folder: string; tar: string; diffId: string }> {
-  rootfs ??= (async () => {
-    const folder = mkdtempSync(path.join(tmpdir(), 'gantry-rootfs-'));
-    const tree = path.join(folder, 'tree');
-    await mkdir(tree);
-    await writeRootfs(tree);
-    const tar = path.join(folder, 'layer.tar');
-    await systemExec.run('tar', ['--numeric-owner', '--owner=0', '--group=0', '-cf', tar, '-C', tree, '.']);
-    const diffId = `sha256:${createHash('sha256')
-      .update(await readFile(tar))
-      .digest('hex')}`;
-    process.once(
-      'exit',
-      () => void systemExec.spawn('rm', ['-rf', folder], { detached: true, stdio: 'ignore' }).unref(),
-    );
-    return { folder: tree, tar, diffId };
-  })();
-  return rootfs;
+let layer: Promise<TestLayer> | undefined;
+let fixtures = 0;
+
+async function makeLayer(): Promise<TestLayer> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'gantry-rootfs-'));
+  const tree = path.join(folder, 'tree');
+  await mkdir(tree);
+  await writeRootfs(tree);
+  const tar = path.join(folder, 'layer.tar');
+  await systemExec.run('tar', ['--numeric-owner', '--owner=0', '--group=0', '-cf', tar, '-C', tree, '.']);
+  const diffId = `sha256:${createHash('sha256')
+    .update(await readFile(tar))
+    .digest('hex')}`;
+  return { folder, tar, diffId };
+}
+
+/** The layer's tar and diff id; made once, and kept while there is a fixture. */
+export function testLayer(): Promise<TestLayer> {
+  layer ??= makeLayer();
+  return layer;
+}
+
+async function letGoOfLayer(): Promise<void> {
+  fixtures -= 1;
+  if (fixtures > 0 || !layer) return;
+  const { folder } = await layer;
+  layer = undefined;
+  await rm(folder, { recursive: true, force: true });
 }
 
 export function textOfLog(log: string): string {
@@ -120,19 +133,21 @@ export async function makeFixture(options: { nameServers?: string[] } = {}): Pro
   const root = mkdtempSync(path.join(tmpdir(), 'gantry-engine-'));
   await chmod(root, 0o711);
   const installationId = randomText(5);
-  const layer = await testLayer();
+  fixtures += 1;
+  const { tar, diffId } = await testLayer();
   const open = (more = options) =>
     openEngine({ root: path.join(root, 'engine'), installationId, ...more }, deps);
   const engine = await open().catch(async (error: unknown) => {
     await teardownKernelObjects(installationId, deps);
     await rm(root, { recursive: true, force: true });
+    await letGoOfLayer();
     throw error;
   });
-  await engine.importLayer(layer.diffId, createReadStream(layer.tar));
+  await engine.importLayer(diffId, createReadStream(tar));
   const fixture: Fixture = {
     root,
     installationId,
-    layer: layer.diffId,
+    layer: diffId,
     engine,
     open,
     spec: (id, command, more = {}) => ({
@@ -141,7 +156,7 @@ export async function makeFixture(options: { nameServers?: string[] } = {}): Pro
       ownerId: 'app_a',
       profile: 'instance',
       labels: { test: 'yes' },
-      layers: [layer.diffId],
+      layers: [diffId],
       argv: ['/bin/sh', '-c', command],
       env: {},
       workingDir: '/',
@@ -174,6 +189,7 @@ export async function makeFixture(options: { nameServers?: string[] } = {}): Pro
       await teardownKernelObjects(installationId, deps);
       const left = await listKernelObjects(installationId, deps);
       await rm(root, { recursive: true, force: true });
+      await letGoOfLayer();
       if (left.length > 0) throw new Error(`left behind: ${JSON.stringify(left)}`);
     },
   };

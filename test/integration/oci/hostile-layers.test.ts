@@ -12,12 +12,15 @@ beforeEach(async () => {
   place = await makePlayground();
 });
 afterEach(async () => {
-  // Whatever the layer was: nothing beside the target has changed.
-  expect((await readdir(place.folder)).sort()).toEqual(['canary', 'target']);
-  expect(await readdir(place.canary)).toEqual(['file']);
-  expect(await readFile(path.join(place.canary, 'file'), 'utf8')).toBe('untouched');
-  expect((await lstat(path.join(place.canary, 'file'))).nlink).toBe(1);
-  await place.remove();
+  try {
+    // Whatever the layer was: nothing beside the target has changed.
+    expect((await readdir(place.folder)).sort()).toEqual(['canary', 'target']);
+    expect(await readdir(place.canary)).toEqual(['file']);
+    expect(await readFile(path.join(place.canary, 'file'), 'utf8')).toBe('untouched');
+    expect((await lstat(path.join(place.canary, 'file'))).nlink).toBe(1);
+  } finally {
+    await place.remove();
+  }
 });
 const inTarget = (...parts: string[]) => path.join(place.target, ...parts);
 

@@ -108,7 +108,7 @@ describe('the router process', () => {
     await once(other, 'listening');
     const router = launch();
     expect(await router.exited).toEqual({ code: 1, signal: null });
-    expect(router.output).toMatch(
+    await eventually(() => router.output).toMatch(
       new RegExp(`^gantry router: cannot listen on 127.0.0.1 port ${port}: .*\\n$`),
     );
     other.close();
@@ -117,7 +117,7 @@ describe('the router process', () => {
   it('names the variables that are wrong, not their values', async () => {
     const router = new RouterProcess({ port, controlPlaneUrl: 'secret-nonsense', stateFile });
     expect(await router.exited).toMatchObject({ code: 1 });
-    expect(router.output).toMatch(/^gantry router: .*GANTRY_CONTROL_PLANE_URL.*\n$/);
+    await eventually(() => router.output).toMatch(/^gantry router: .*GANTRY_CONTROL_PLANE_URL.*\n$/);
     expect(router.output).not.toContain('secret-nonsense');
   });
 

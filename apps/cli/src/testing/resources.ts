@@ -76,6 +76,7 @@ export function aBuild(number: number, more: Partial<Build> = {}): Build {
     source: { kind: 'git', commit: '0123456789abcdef0123456789abcdef01234567' },
     image: null,
     error: null,
+    timings: null,
     createdAt: NOW,
     startedAt: NOW,
     finishedAt: '2026-11-05T12:00:09.000Z',

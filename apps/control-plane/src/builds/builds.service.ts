@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { Injectable } from '@nestjs/common';
+import { z } from 'zod';
 import type { Build } from '#libs/contract';
 import { PlatformError } from '#libs/errors';
 import { EventBus } from '../events/event-bus.ts';
@@ -61,6 +62,8 @@ export class BuildsService {
   }
 }
 
+const Timings = z.record(z.string(), z.number());
+
 function present(row: BuildRow): Build {
   return {
     id: row.id,
@@ -69,6 +72,7 @@ function present(row: BuildRow): Build {
     source: { kind: 'git', commit: row.commit },
     image: row.digest ? `${row.appId}/app@${row.digest}` : null,
     error: row.error,
+    timings: row.timings === null ? null : Timings.parse(row.timings),
     createdAt: row.createdAt.toISOString(),
     startedAt: row.startedAt?.toISOString() ?? null,
     finishedAt: row.finishedAt?.toISOString() ?? null,

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Digest, type DesiredBuild, type DesiredInstance, type DesiredState, type Resources } from '#libs/contract';
+import { BUILD_TIMEOUT_SECONDS } from '../builds/limits.ts';
 import { PrismaService } from '../database/prisma.service.ts';
 import { ROUTED_SERVICE, servicesOf } from '../deployments/app-facts.ts';
 import type { Prisma } from '../generated/prisma/client.ts';
@@ -8,7 +9,6 @@ import { VariablesService } from '../variables/variables.service.ts';
 /** What an instance gets unless its service says otherwise. */
 export const DEFAULT_RESOURCES: Resources = { memoryBytes: 512 * 2 ** 20, cpus: 1, pids: 512 };
 const BUILD_RESOURCES: Resources = { memoryBytes: 2 * 2 ** 30, cpus: 2, pids: 2048 };
-const BUILD_TIMEOUT_SECONDS = 900;
 const START_TIMEOUT_SECONDS = 60;
 const STOP_GRACE_SECONDS = 10;
 /** Each instance has its own network, so every app listens on the same port. */
