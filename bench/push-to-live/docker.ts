@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { systemExec } from '#libs/host';
@@ -79,9 +79,13 @@ async function importBase(): Promise<void> {
   }
 }
 
+/** The layer files of the newest `build` base on this machine. */
 async function layersOfBuildBase(): Promise<string[]> {
-  const [recipe] = (await readdir(BASES)).filter((name) => /^[0-9a-f]{64}$/.test(name));
-  const file = path.join(BASES, recipe ?? '', 'bases.json');
-  const { build } = JSON.parse(await readFile(file, 'utf8')) as { build: { layers: { file: string }[] } };
-  return build.layers.map((layer) => path.join(BASES, recipe ?? '', layer.file));
+  const recipes = (await readdir(BASES)).filter((name) => /^[0-9a-f]{64}$/.test(name));
+  const folders = recipes.map((recipe) => path.join(BASES, recipe, 'build'));
+  const ages = await Promise.all(folders.map(async (folder) => (await stat(folder)).mtimeMs));
+  const folder = folders[ages.indexOf(Math.max(...ages))];
+  if (!folder) throw new Error('no base image was made on this machine yet');
+  const { layers } = JSON.parse(await readFile(path.join(folder, 'base.json'), 'utf8')) as { layers: { file: string }[] };
+  return layers.map((layer) => path.join(folder, layer.file));
 }

@@ -64,6 +64,7 @@ describe('volumes', () => {
 
     await platform.down();
     platform = await startPlatform({ dataDir: platform.dataDir, httpPort: platform.httpPort, apiPort: platform.apiPort });
+    await platform.cli(['login', '--data', platform.dataDir]);
     await vi.waitFor(async () => expect((await on('/data/note')).body).toBe('kept'), 30_000);
     expect((await on('/')).body).toContain('v2');
   });

@@ -14,7 +14,7 @@ import {
 } from '#libs/build';
 import { type Container, type Engine, openEngine, teardownKernelObjects } from '#libs/engine';
 import { randomText, systemClock, systemExec } from '#libs/host';
-import { createLogger, silentLogger } from '#libs/log';
+import { silentLogger } from '#libs/log';
 import type { ImageConfigFile, ImageManifest, PushBlobOptions, PushManifestOptions } from '#libs/oci';
 
 const PROJECT = path.resolve(import.meta.dirname, '../../..');
@@ -75,34 +75,35 @@ export interface BuildChange {
 
 /** An engine, the base images and a registry, in folders that `close` removes. */
 export class Workbench {
-  readonly lines: string[] = [];
-  readonly installationId = randomText(5);
-  #builds = 0;
-
   private constructor(
     readonly root: string,
     readonly engine: Engine,
     readonly bases: BaseImages,
     readonly registry: FolderRegistry,
+    private readonly installationId: string,
   ) {}
 
   static async open(): Promise<Workbench> {
-    const root = await mkdtemp(path.join(os.tmpdir(), 'gantry-build-'));
-    await chmod(root, 0o711);
-    const log =
-      process.env.GANTRY_LOG_LEVEL === 'debug'
-        ? createLogger({ name: 'test', level: 'debug' })
-        : silentLogger();
+    const log = silentLogger();
     const bases = await ensureBases({ cacheDir: BASES_FOLDER, exec: systemExec, log });
-    await mkdir(path.join(root, 'registry'));
-    const installationId = randomText(5);
-    const engine = await openEngine(
-      { root: path.join(root, 'engine'), installationId },
-      { exec: systemExec, clock: systemClock, log },
-    );
-    const bench = new Workbench(root, engine, bases, new FolderRegistry(path.join(root, 'registry')));
-    Object.assign(bench, { installationId });
-    return bench;
+    const root = await mkdtemp(path.join(os.tmpdir(), 'gantry-build-'));
+    try {
+      await chmod(root, 0o711);
+      await mkdir(path.join(root, 'registry'));
+      const installationId = randomText(5);
+      const config = { root: path.join(root, 'engine'), installationId };
+      const engine = await openEngine(config, { exec: systemExec, clock: systemClock, log });
+      return new Workbench(
+        root,
+        engine,
+        bases,
+        new FolderRegistry(path.join(root, 'registry')),
+        installationId,
+      );
+    } catch (error) {
+      await rm(root, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   get workDir(): string {
@@ -111,7 +112,6 @@ export class Workbench {
 
   /** Builds a folder's files as a commit's; builds with the same `app` share their cache. */
   async build(source: string | Readable, app = 'app', change: BuildChange = {}): Promise<BuildRun> {
-    this.#builds += 1;
     const lines: string[] = [];
     const tar = typeof source === 'string' ? sourceTar(source) : source;
     const image = await buildImage({
@@ -136,7 +136,6 @@ export class Workbench {
       exec: systemExec,
       onLine: (line) => {
         lines.push(line);
-        this.lines.push(line);
         change.onLine?.(line);
       },
       ...(change.signal ? { signal: change.signal } : {}),

@@ -9,7 +9,7 @@ import { toContainerSpec } from '../instances/container-spec.ts';
 import { describeExit } from '../instances/describe-exit.ts';
 import type { InstanceRecords } from '../instances/instance-records.ts';
 import type { LogShipper } from '../logs/log-shipper.ts';
-import { countFailure, restartDelayMs } from '../plan/restart-policy.ts';
+import { countFailure, IMMEDIATE_RESTARTS, restartDelayMs } from '../plan/restart-policy.ts';
 import type { Step } from '../plan/steps.ts';
 import type { VolumeStore } from '../volumes/volume-store.ts';
 import type { Executors } from './step-runner.ts';
@@ -122,7 +122,9 @@ async function settleExit(deps: ExecutorDeps, step: Step<'settle-exit'>): Promis
   logs.noteEnd(containerId, describeExit(exit), exit.atMs);
   await logs.drain(containerId, DRAIN_TIMEOUT_MS);
   const record = records.get(instance.id, instance.generation);
-  const failures = countFailure(record, exit.atMs);
+  const counted = countFailure(record, exit.atMs);
+  // Immediate restarts are for processes that end at once; one that sat through its whole start time has to wait.
+  const failures = record.killReason === null ? counted : Math.max(counted, IMMEDIATE_RESTARTS + 1);
   const delayMs = restartDelayMs(failures);
   await records.update(instance.id, instance.generation, {
     settledAttempt: attempt,
