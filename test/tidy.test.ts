@@ -6,12 +6,16 @@ import { describe, expect, it } from 'vitest';
 /** The house's rules that a program can check. */
 const root = path.join(import.meta.dirname, '..');
 
-const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+  cwd: root,
+  encoding: 'utf8',
+})
   .split('\n')
   .filter((file) => file && existsSync(path.join(root, file)));
 const sources = files.filter((file) => /\.(ts|tsx|mjs)$/.test(file) && !file.includes('/fixtures/'));
 const read = (file: string) => readFileSync(path.join(root, file), 'utf8');
-const isTest = (file: string) => file.endsWith('.test.ts') || /^(test|bench)\//.test(file) || file.includes('/testing/');
+const isTest = (file: string) =>
+  file.endsWith('.test.ts') || /^(test|bench)\//.test(file) || file.includes('/testing/');
 
 /** Which parts each part may import: DESIGN's arrows, downward only. */
 const L0 = ['libs/errors', 'libs/host', 'libs/log'];
@@ -26,7 +30,14 @@ const ARROWS: Record<string, string[]> = {
   'libs/autoscaler': ['libs/contract'],
   'libs/build': ['libs/engine', 'libs/oci', 'libs/contract', ...L0],
   'libs/registry': ['libs/oci', 'libs/contract', ...L0],
-  'apps/control-plane': ['libs/scheduler', 'libs/autoscaler', 'libs/registry', 'libs/oci', 'libs/contract', ...L0],
+  'apps/control-plane': [
+    'libs/scheduler',
+    'libs/autoscaler',
+    'libs/registry',
+    'libs/oci',
+    'libs/contract',
+    ...L0,
+  ],
   'apps/agent': ['libs/engine', 'libs/build', 'libs/oci', 'libs/contract', ...L0],
   'apps/router': ['libs/contract', ...L0],
   'apps/cli': ['libs/contract', ...L0],
@@ -95,12 +106,21 @@ describe('tidy', () => {
 
   it('the environment is read in one place of each process', () => {
     const allowed = /\/(main|teardown|proc-receive)\.ts$|^prisma/;
-    expect(offences(product.filter((file) => !allowed.test(file)), /process\.env\b/)).toEqual([]);
+    expect(
+      offences(
+        product.filter((file) => !allowed.test(file)),
+        /process\.env\b/,
+      ),
+    ).toEqual([]);
   });
 
   it('Nest and Prisma stay in the control plane', () => {
     const elsewhere = product.filter((file) => !file.startsWith('apps/control-plane/'));
-    const wrong = elsewhere.flatMap((file) => importsOf(file).filter((s) => /^(@nestjs|@prisma|bullmq)/.test(s)).map((s) => `${file} → ${s}`));
+    const wrong = elsewhere.flatMap((file) =>
+      importsOf(file)
+        .filter((s) => /^(@nestjs|@prisma|bullmq)/.test(s))
+        .map((s) => `${file} → ${s}`),
+    );
     expect(wrong).toEqual([]);
   });
 
@@ -109,7 +129,12 @@ describe('tidy', () => {
   });
 
   it('no test is skipped or left alone', () => {
-    expect(offences(sources.filter((f) => f.endsWith('.test.ts')), /\b(it|test|describe)\.(skip|todo|only|skipIf)\b/)).toEqual([]);
+    expect(
+      offences(
+        sources.filter((f) => f.endsWith('.test.ts')),
+        /\b(it|test|describe)\.(skip|todo|only|skipIf)\b/,
+      ),
+    ).toEqual([]);
   });
 
   it('no registry host is in the lockfile', () => {
@@ -117,9 +142,14 @@ describe('tidy', () => {
   });
 
   it('every source file is used: something imports it, or it is an entry', () => {
-    const entries = /\/(main|teardown|index|reference|proc-receive|config)\.ts$|\.test\.ts$|^(bench|test|prisma)|config\.ts$|\.mjs$/;
+    const entries =
+      /\/(main|teardown|index|reference|proc-receive|config)\.ts$|\.test\.ts$|^(bench|test|prisma)|config\.ts$|\.mjs$/;
     const imported = new Set(
-      sources.flatMap((file) => importsOf(file).filter((s) => s.startsWith('.')).map((s) => path.normalize(path.join(path.dirname(file), s)))),
+      sources.flatMap((file) =>
+        importsOf(file)
+          .filter((s) => s.startsWith('.'))
+          .map((s) => path.normalize(path.join(path.dirname(file), s))),
+      ),
     );
     expect(sources.filter((file) => !entries.test(file) && !imported.has(file))).toEqual([]);
   });

@@ -46,6 +46,7 @@ async function requirePrograms() {
     ip: await requireProgram('ip', 'iproute2'),
     unshare: await requireProgram('unshare', 'util-linux'),
     conmon: await requireProgram('conmon', 'conmon'),
+    init: await requireProgram('tini-static', 'tini'),
   };
 }
 
@@ -121,6 +122,7 @@ export async function openEngine(config: EngineConfig, deps: EngineDeps): Promis
       cgroups,
       runtime,
       conmon: new Conmon(programs.conmon, runtime, deps.exec),
+      initProgram: programs.init,
       seccomp: seccompProfile(process.arch),
       maxOpenFiles: await ownOpenFilesLimit(),
       store,

@@ -75,6 +75,11 @@ export interface ContainerSpec {
   labels: Record<string, string>;
   layers: string[];
   argv: string[];
+  /**
+   * Makes `argv` the child of a small init that hands signals on and reaps orphans. Without one it is process 1 itself,
+   * which the kernel shields from every signal that it does not handle, SIGTERM too.
+   */
+  init?: boolean;
   env: Record<string, string>;
   workingDir: string;
   /** `uid[:gid]` or names, as in the image config; resolved in the image's own passwd and group files. */

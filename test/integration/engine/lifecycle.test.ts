@@ -41,6 +41,16 @@ describe('a container’s life', () => {
     }
   });
 
+  it('gives an app that handles no signal an init, so that SIGTERM ends it at once and orphans are reaped', async () => {
+    await f.engine.create(f.spec('inst_init', 'echo up; exec sleep 1000', { init: true }));
+    await f.engine.start('inst_init');
+    await eventually('the app', async () => (await f.output('inst_init')).includes('up') || undefined);
+    expect(await f.engine.stop('inst_init', 60_000)).toMatchObject({ code: 143 });
+    await f.engine.remove('inst_init');
+    expect((await f.run(f.spec('inst_code', 'exit 5', { init: true }))).code).toBe(5);
+    await f.engine.remove('inst_code');
+  });
+
   it('stops by the signal when the app listens, and by SIGKILL after the grace time when it does not', async () => {
     await f.engine.create(
       f.spec('inst_polite', 'trap "echo bye; exit 3" TERM; echo up; while :; do sleep 0.05; done'),

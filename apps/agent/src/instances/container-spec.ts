@@ -38,6 +38,8 @@ export function toContainerSpec({ instance, attempt, image, volumePath }: Contai
     labels: toLabels(instance, attempt),
     layers: image.layers,
     argv,
+    // A command that a build found expects nothing of being process 1; an image's own entrypoint may insist on it.
+    init: instance.argv !== null,
     env: environment(instance, image.config.env),
     workingDir: image.config.workingDir || '/',
     user: image.config.user || '0:0',

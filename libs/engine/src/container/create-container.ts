@@ -8,7 +8,7 @@ import { identifyProcess } from '../kernel/process-identity.ts';
 import type { Endpoint } from '../network/network.ts';
 import { mountRootfs } from '../rootfs/mount-rootfs.ts';
 import { resolveUser } from '../rootfs/resolve-user.ts';
-import { ociConfig } from '../runtime/bundle.ts';
+import { INIT_PATH, ociConfig } from '../runtime/bundle.ts';
 import type { ContainerMount, ContainerSpec } from '../types.ts';
 import type { ContainerFolder } from './container-store.ts';
 import { cgroupOf, type EngineParts, runtimeIdOf } from './parts.ts';
@@ -98,6 +98,7 @@ async function writeBundle(
   const binds = [
     ...(await writeNetworkFiles(parts, spec, folder, endpoint)),
     ...(await prepareMounts(spec, place)),
+    ...(spec.init ? [{ source: parts.initProgram, target: INIT_PATH }] : []),
   ];
   const config = ociConfig({
     spec,

@@ -17,6 +17,8 @@ export interface EngineParts extends EngineDeps {
   cgroups: CgroupLayout;
   runtime: Runtime;
   conmon: Conmon;
+  /** A static init on the host, shown to containers that ask for one. */
+  initProgram: string;
   seccomp: SeccompProfile;
   maxOpenFiles: number;
   store: ContainerStore;

@@ -3,6 +3,9 @@ import type { ResolvedUser } from '../rootfs/resolve-user.ts';
 import type { ContainerSpec } from '../types.ts';
 import type { SeccompProfile } from './seccomp-profile.ts';
 
+/** In /dev, which is a fresh file system in every container: nothing of the image can be in the way. */
+export const INIT_PATH = '/dev/init';
+
 const CPU_PERIOD_US = 100_000;
 const MIN_CPU_QUOTA_US = 1000;
 const MAX_OPEN_FILES = 65_536;
@@ -92,7 +95,7 @@ function processSection({ spec, user, maxOpenFiles }: BundleRequest): object {
   return {
     terminal: false,
     user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
-    args: spec.argv,
+    args: spec.init ? [INIT_PATH, '--', ...spec.argv] : spec.argv,
     env: environment(spec, user),
     cwd: spec.workingDir || '/',
     capabilities: { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] },
