@@ -38,20 +38,21 @@ export class Traffic {
   readonly failures: string[] = [];
   total = 0;
   #running = true;
-  #lanes: Promise<void>[];
+  readonly #kept = new http.Agent({ keepAlive: true });
+  readonly #lanes: Promise<void>[];
 
   constructor(
     private readonly port: number,
     private readonly host: string,
     lanes = 4,
   ) {
-    const kept = new http.Agent({ keepAlive: true });
-    this.#lanes = Array.from({ length: lanes }, (_, i) => this.#run(i % 2 ? kept : undefined));
+    this.#lanes = Array.from({ length: lanes }, (_, i) => this.#run(i % 2 ? this.#kept : undefined));
   }
 
   async stop(): Promise<this> {
     this.#running = false;
     await Promise.all(this.#lanes);
+    this.#kept.destroy(); // not earlier: it cuts what other lanes still wait for (`socket hang up`)
     return this;
   }
 
@@ -67,6 +68,5 @@ export class Traffic {
       }
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    agent?.destroy();
   }
 }

@@ -26,6 +26,7 @@ export const SpecSchema: z.ZodType<ContainerSpec> = z.object({
   profile: z.enum(['instance', 'build']),
   labels: z.record(z.string(), z.string()),
   layers: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/)).min(1),
+  init: z.boolean().optional(),
   argv: z
     .array(z.string().refine((text) => !text.includes('\0'), 'NUL cannot be passed'))
     .min(1)
