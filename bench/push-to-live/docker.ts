@@ -2,13 +2,13 @@ import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/pro
 import os from 'node:os';
 import path from 'node:path';
 import { systemExec } from '#libs/host';
-import { freePort } from '../../test/platform.ts';
 import { ask } from '../../test/e2e/traffic.ts';
+import { freePort } from '../../test/platform.ts';
 
 const BASES = '/var/cache/gantry/bases';
 const DOCKERFILE = `FROM gantry-bench-base
 WORKDIR /workspace
-ENV NODE_EXTRA_CA_CERTS=/ca.crt npm_config_cafile=/ca.crt
+ENV PATH=/opt/node/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin NODE_EXTRA_CA_CERTS=/ca.crt npm_config_cafile=/ca.crt
 COPY ca.crt /ca.crt
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev
@@ -17,7 +17,7 @@ CMD ["node", "server.js"]
 `;
 
 /**
- * The same app by \`docker build\` + \`docker run\`, on the same Debian base and the same Node. On the host's network, which
+ * The same app by docker build + docker run, on the same Debian base and the same Node. On the host's network, which
  * spares docker the cost of a bridge that Gantry's instances do have.
  */
 export class DockerBench {
@@ -45,7 +45,11 @@ export class DockerBench {
     await writeFile(path.join(this.folder, 'greeting.txt'), text);
     const startedAt = Date.now();
     const env = { ...process.env, DOCKER_BUILDKIT: '0' };
-    await systemExec.run('docker', ['build', '-q', '--network', 'host', '-t', 'gantry-bench-app', this.folder], { env });
+    await systemExec.run(
+      'docker',
+      ['build', '-q', '--network', 'host', '-t', 'gantry-bench-app', this.folder],
+      { env },
+    );
     if (this.#container) await systemExec.run('docker', ['rm', '-f', this.#container]);
     const run = ['run', '-d', '--network', 'host', '-e', `PORT=${this.port}`, 'gantry-bench-app'];
     this.#container = (await systemExec.run('docker', run)).stdout.trim();
@@ -62,7 +66,7 @@ export class DockerBench {
   }
 }
 
-/** Gantry's own \`build\` base, which carries Node and npm, as a docker image. */
+/** Gantry's own build base, which carries Node and npm, as a docker image. */
 async function importBase(): Promise<void> {
   const { code } = await systemExec.tryRun('docker', ['image', 'inspect', 'gantry-bench-base']);
   if (code === 0) return;
@@ -71,7 +75,9 @@ async function importBase(): Promise<void> {
     for (const layer of await layersOfBuildBase()) {
       await systemExec.run('tar', ['-xf', layer, '-C', folder, '--exclude=dev/*']);
     }
-    const tar = systemExec.spawn('tar', ['-cf', '-', '-C', folder, '.'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const tar = systemExec.spawn('tar', ['-cf', '-', '-C', folder, '.'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     if (!tar.stdout) throw new Error('tar has no output');
     await systemExec.run('docker', ['import', '-', 'gantry-bench-base'], { input: tar.stdout });
   } finally {
@@ -86,6 +92,8 @@ async function layersOfBuildBase(): Promise<string[]> {
   const ages = await Promise.all(folders.map(async (folder) => (await stat(folder)).mtimeMs));
   const folder = folders[ages.indexOf(Math.max(...ages))];
   if (!folder) throw new Error('no base image was made on this machine yet');
-  const { layers } = JSON.parse(await readFile(path.join(folder, 'base.json'), 'utf8')) as { layers: { file: string }[] };
+  const { layers } = JSON.parse(await readFile(path.join(folder, 'base.json'), 'utf8')) as {
+    layers: { file: string }[];
+  };
   return layers.map((layer) => path.join(folder, layer.file));
 }

@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { type Platform, startPlatform } from '../../test/platform.ts';
 import { SourceRepo } from '../../test/e2e/source-repo.ts';
 import { ask } from '../../test/e2e/traffic.ts';
+import { type Platform, startPlatform } from '../../test/platform.ts';
 
 /** Milliseconds from `git push` to the first answer of the new version, and where they went. */
 export interface PushTimes {

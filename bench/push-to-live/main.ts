@@ -8,7 +8,8 @@ import { GantryBench } from './gantry.ts';
  */
 const WARM_RUNS = 9;
 
-const median = (values: number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+const median = (values: number[]) =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`;
 
 const gantry = await GantryBench.start();
@@ -23,8 +24,12 @@ try {
     if (docker) dockerWarm.push(await docker.push(`warm ${i}`));
   }
   const warmMs = median(warm.map((run) => run.totalMs));
-  console.log(`cold push to live   ${seconds(cold.totalMs)}${dockerCold ? `   docker ${seconds(dockerCold)}   ratio ${(cold.totalMs / dockerCold).toFixed(2)}` : ''}`);
-  const beside = dockerWarm.length ? `   docker ${seconds(median(dockerWarm))}   ratio ${(warmMs / median(dockerWarm)).toFixed(2)}` : '   (no dockerd answers)';
+  console.log(
+    `cold push to live   ${seconds(cold.totalMs)}${dockerCold ? `   docker ${seconds(dockerCold)}   ratio ${(cold.totalMs / dockerCold).toFixed(2)}` : ''}`,
+  );
+  const beside = dockerWarm.length
+    ? `   docker ${seconds(median(dockerWarm))}   ratio ${(warmMs / median(dockerWarm)).toFixed(2)}`
+    : '   (no dockerd answers)';
   console.log(`warm push to live   ${seconds(warmMs)}${beside}   median of ${WARM_RUNS}`);
   console.log('\nwarm, by stage (medians, ms)');
   for (const name of Object.keys(warm[0]?.stages ?? {})) {

@@ -31,9 +31,14 @@ describe('a static site', () => {
   it('serves its files with their types, and nothing else', async () => {
     await launch('static', 'site');
     const page = await ask(platform.httpPort, 'site.gantry.localhost');
-    expect(page).toMatchObject({ status: 200, headers: { 'content-type': expect.stringContaining('text/html') } });
+    expect(page).toMatchObject({
+      status: 200,
+      headers: { 'content-type': expect.stringContaining('text/html') },
+    });
     expect((await ask(platform.httpPort, 'site.gantry.localhost', { path: '/nope' })).status).toBe(404);
-    expect((await ask(platform.httpPort, 'site.gantry.localhost', { path: '/.git/config' })).status).toBe(404);
+    expect((await ask(platform.httpPort, 'site.gantry.localhost', { path: '/.git/config' })).status).toBe(
+      404,
+    );
   });
 });
 
@@ -54,7 +59,8 @@ describe('volumes', () => {
   it('stay across deploys, restarts and down/up of the platform', async () => {
     const repo = await launch('express', 'keeper');
     const cli = (...args: string[]) => platform.cli(args, { cwd: repo.folder });
-    const on = (path: string, method = 'GET') => ask(platform.httpPort, 'keeper.gantry.localhost', { path, method });
+    const on = (path: string, method = 'GET') =>
+      ask(platform.httpPort, 'keeper.gantry.localhost', { path, method });
     expect((await cli('volumes', 'create', 'files', '--mount', '/data')).code).toBe(0);
     await vi.waitFor(async () => expect((await on('/data/note?text=kept', 'PUT')).status).toBe(200), 20_000);
     await repo.write('greeting.txt', 'v2');
@@ -63,7 +69,11 @@ describe('volumes', () => {
     expect((await on('/data/note')).body).toBe('kept');
 
     await platform.down();
-    platform = await startPlatform({ dataDir: platform.dataDir, httpPort: platform.httpPort, apiPort: platform.apiPort });
+    platform = await startPlatform({
+      dataDir: platform.dataDir,
+      httpPort: platform.httpPort,
+      apiPort: platform.apiPort,
+    });
     await platform.cli(['login', '--data', platform.dataDir]);
     await vi.waitFor(async () => expect((await on('/data/note')).body).toBe('kept'), 30_000);
     expect((await on('/')).body).toContain('v2');
@@ -73,7 +83,9 @@ describe('volumes', () => {
 describe('WebSockets', () => {
   it('pass through the router', async () => {
     await launch('express', 'sockets');
-    const socket = new WebSocket(`ws://127.0.0.1:${platform.httpPort}/socket`, { headers: { host: 'sockets.gantry.localhost' } });
+    const socket = new WebSocket(`ws://127.0.0.1:${platform.httpPort}/socket`, {
+      headers: { host: 'sockets.gantry.localhost' },
+    });
     const echoed = await new Promise<string>((resolve, reject) => {
       socket.on('open', () => socket.send('ping'));
       socket.on('message', (data) => resolve(String(data)));

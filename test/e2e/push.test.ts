@@ -92,7 +92,9 @@ describe('git push platform main', () => {
     await vi.waitFor(async () => expect((await get()).body).toContain('hello'));
     await traffic.stop();
     expect(traffic.failures).toEqual([]);
-    const { items } = await json<{ items: { number: number; reason: string; current: boolean }[] }>('releases');
+    const { items } = await json<{ items: { number: number; reason: string; current: boolean }[] }>(
+      'releases',
+    );
     expect(items[0]).toMatchObject({ number: 3, reason: 'rollback to v1', current: true });
   });
 
@@ -103,8 +105,14 @@ describe('git push platform main', () => {
   });
 
   it('refuses a push whose install fails, keeps the log, and the old release serves on', async () => {
-    const manifest = JSON.parse((await repo.git('show', 'HEAD:package.json')).stdout) as Record<string, object>;
-    await repo.write('package.json', JSON.stringify({ ...manifest, dependencies: { express: '0.0.0-nope' } }));
+    const manifest = JSON.parse((await repo.git('show', 'HEAD:package.json')).stdout) as Record<
+      string,
+      object
+    >;
+    await repo.write(
+      'package.json',
+      JSON.stringify({ ...manifest, dependencies: { express: '0.0.0-nope' } }),
+    );
     await repo.commit('break the install');
     const pushed = await repo.push();
     expect(pushed.code).not.toBe(0);
@@ -161,7 +169,9 @@ describe('git push platform main', () => {
     url.username = 'x';
     url.password = 'wrong';
     await repo.git('remote', 'add', 'wrong', String(url));
-    await expect(repo.git('-c', 'credential.helper=', 'push', 'wrong', 'main')).rejects.toThrow(/gantry login|Authentication failed/);
+    await expect(repo.git('-c', 'credential.helper=', 'push', 'wrong', 'main')).rejects.toThrow(
+      /gantry login|Authentication failed/,
+    );
   });
 
   it('queues a second push while one builds; both land in order', async () => {
@@ -180,7 +190,10 @@ describe('git push platform main', () => {
 
   it('keeps the log lines of the app', async () => {
     await get('/log?line=marker-42');
-    await vi.waitFor(async () => expect((await cli('logs', '--tail', '50')).stdout).toContain('marker-42'), 10_000);
+    await vi.waitFor(
+      async () => expect((await cli('logs', '--tail', '50')).stdout).toContain('marker-42'),
+      10_000,
+    );
   });
 
   it('deploys the image that it built by its reference, and says so when there is none', async () => {

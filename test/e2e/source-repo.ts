@@ -23,7 +23,8 @@ export class SourceRepo {
     await repo.git('init', '-q', '-b', 'main');
     await repo.git('config', 'user.email', 'dev@example.test');
     await repo.git('config', 'user.name', 'Dev');
-    if (fixture) await cp(path.join(import.meta.dirname, '../fixtures/apps', fixture), folder, { recursive: true });
+    if (fixture)
+      await cp(path.join(import.meta.dirname, '../fixtures/apps', fixture), folder, { recursive: true });
     if (fixture) await repo.commit('first');
     return repo;
   }

@@ -10,19 +10,34 @@ export interface Answer {
 export function ask(
   port: number,
   host: string,
-  options: { path?: string; agent?: http.Agent; method?: string; body?: string; headers?: Record<string, string> } = {},
+  options: {
+    path?: string;
+    agent?: http.Agent;
+    method?: string;
+    body?: string;
+    headers?: Record<string, string>;
+  } = {},
 ): Promise<Answer> {
   const { path = '/', agent, method = 'GET', body, headers = {} } = options;
   return new Promise((resolve, reject) => {
     const request = http.request(
-      { host: '127.0.0.1', port, path, method, headers: { host, ...headers }, ...(agent ? { agent } : { agent: false }) },
+      {
+        host: '127.0.0.1',
+        port,
+        path,
+        method,
+        headers: { host, ...headers },
+        ...(agent ? { agent } : { agent: false }),
+      },
       (response) => {
         let text = '';
         response.setEncoding('utf8');
         response.on('data', (chunk: string) => {
           text += chunk;
         });
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, body: text, headers: response.headers }));
+        response.on('end', () =>
+          resolve({ status: response.statusCode ?? 0, body: text, headers: response.headers }),
+        );
         response.on('error', reject);
       },
     );

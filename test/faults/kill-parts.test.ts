@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { type Platform, startPlatform } from '../platform.ts';
 import { SourceRepo } from '../e2e/source-repo.ts';
 import { ask, Traffic } from '../e2e/traffic.ts';
+import { type Platform, startPlatform } from '../platform.ts';
 
 let platform: Platform;
 let repo: SourceRepo;
@@ -49,15 +49,18 @@ async function kill(name: string): Promise<void> {
 }
 
 describe('kill -9 of one part at a time, while requests flow', () => {
-  it.each(['agent', 'control-plane', 'redis', 'postgres'])('%s: no request fails and the app’s process is the same', async (name) => {
-    const born = (await get('/process')).body;
-    const traffic = new Traffic(platform.httpPort, HOST);
-    await kill(name);
-    await traffic.stop();
-    expect(traffic.failures).toEqual([]);
-    expect(traffic.total).toBeGreaterThan(20);
-    expect((await get('/process')).body).toBe(born);
-  });
+  it.each(['agent', 'control-plane', 'redis', 'postgres'])(
+    '%s: no request fails and the app’s process is the same',
+    async (name) => {
+      const born = (await get('/process')).body;
+      const traffic = new Traffic(platform.httpPort, HOST);
+      await kill(name);
+      await traffic.stop();
+      expect(traffic.failures).toEqual([]);
+      expect(traffic.total).toBeGreaterThan(20);
+      expect((await get('/process')).body).toBe(born);
+    },
+  );
 
   it('router: new connections wait for the next one; only requests in flight are cut', async () => {
     const born = (await get('/process')).body;
@@ -112,7 +115,11 @@ describe('kill -9 of the supervisor', () => {
     const { stdout } = await platform.cli(['status', '--data', platform.dataDir, '--json']);
     const { pid } = JSON.parse(stdout) as { pid: number };
     process.kill(pid, 'SIGKILL');
-    platform = await startPlatform({ dataDir: platform.dataDir, httpPort: platform.httpPort, apiPort: platform.apiPort });
+    platform = await startPlatform({
+      dataDir: platform.dataDir,
+      httpPort: platform.httpPort,
+      apiPort: platform.apiPort,
+    });
     await vi.waitFor(async () => expect((await get('/process')).body).toBe(born), 30_000);
   });
 });

@@ -28,17 +28,48 @@ export async function startServices(): Promise<TestServices> {
   }
   const children: ChildProcess[] = [];
   const start = (args: string[]) => {
-    const nobody = ['--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups', '--pdeathsig', 'INT', '--'];
+    const nobody = [
+      '--reuid',
+      String(NOBODY),
+      '--regid',
+      String(NOBODY),
+      '--clear-groups',
+      '--pdeathsig',
+      'INT',
+      '--',
+    ];
     const child = spawn('setpriv', [...nobody, ...args], { stdio: 'ignore', cwd: '/' });
     children.push(child);
     return child;
   };
   const bin = await postgresBin();
   const initdb = ['-D', data, '-U', 'gantry', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'];
-  await systemExec.run('setpriv', ['--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups', '--', `${bin}/initdb`, ...initdb]);
+  await systemExec.run('setpriv', [
+    '--reuid',
+    String(NOBODY),
+    '--regid',
+    String(NOBODY),
+    '--clear-groups',
+    '--',
+    `${bin}/initdb`,
+    ...initdb,
+  ]);
   start([`${bin}/postgres`, '-D', data, '-k', run, '-c', 'listen_addresses=', '-c', 'fsync=off']);
   const redis = path.join(run, 'redis.sock');
-  start(['bash', '-c', 'exec -a redis-server redis-check-rdb "$@"', 'redis', '--port', '0', '--unixsocket', redis, '--save', '', '--dir', run]);
+  start([
+    'bash',
+    '-c',
+    'exec -a redis-server redis-check-rdb "$@"',
+    'redis',
+    '--port',
+    '0',
+    '--unixsocket',
+    redis,
+    '--save',
+    '',
+    '--dir',
+    run,
+  ]);
   await Promise.all([listening(path.join(run, '.s.PGSQL.5432')), listening(redis)]);
   await migrate(run);
   return {
@@ -64,8 +95,11 @@ async function migrate(run: string): Promise<void> {
   const client = new pg.Client({ host: run, user: 'gantry', database: 'gantry' });
   await client.connect();
   const folder = path.join(import.meta.dirname, '../../prisma/migrations');
-  const names = (await readdir(folder, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-  for (const name of names.sort()) await client.query(await readFile(path.join(folder, name, 'migration.sql'), 'utf8'));
+  const names = (await readdir(folder, { withFileTypes: true }))
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name);
+  for (const name of names.sort())
+    await client.query(await readFile(path.join(folder, name, 'migration.sql'), 'utf8'));
   await client.end();
 }
 

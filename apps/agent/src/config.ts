@@ -4,6 +4,7 @@ import { PlatformError } from '#libs/errors';
 import type { LogLevel } from '#libs/log';
 
 const BASES_DIR = '/var/cache/gantry/bases';
+const SHARED_LAYERS_DIR = '/var/cache/gantry/layers';
 
 const Environment = z.object({
   GANTRY_CONTROL_PLANE_URL: z.url({ protocol: /^https?$/ }),
@@ -46,6 +47,8 @@ export interface AgentPaths {
   buildCache: string;
   /** Made once a machine, not once a platform. */
   bases: string;
+  /** Unpacked base layers, likewise. */
+  sharedLayers: string;
   volumes: string;
   /** One durable record per instance: attempts, crashes, back-off. */
   instances: string;
@@ -82,6 +85,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): A
       builds: path.join(root, 'builds'),
       buildCache: path.join(root, 'build-cache'),
       bases: BASES_DIR,
+      sharedLayers: SHARED_LAYERS_DIR,
       volumes: path.join(root, 'volumes'),
       instances: path.join(root, 'instances'),
       logOffsets: path.join(root, 'log-offsets'),

@@ -19,7 +19,10 @@ async function start(config: AgentConfig): Promise<void> {
   const { paths, installationId } = config;
   await mkdir(paths.root, { recursive: true });
   await chmod(paths.root, 0o711); // containers' unprivileged root passes through
-  const engine = await openEngine({ root: paths.engine, installationId }, { exec: systemExec, clock, log });
+  const engine = await openEngine(
+    { root: paths.engine, installationId, sharedLayers: paths.sharedLayers },
+    { exec: systemExec, clock, log },
+  );
   const controlPlane = new ControlPlane({ url: config.controlPlaneUrl, token: config.nodeToken, clock, log });
   const builder = new Builder({ config, engine, exec: systemExec, clock, log });
   await builder.prepare();

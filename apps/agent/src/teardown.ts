@@ -18,7 +18,10 @@ async function teardown({ paths, installationId, logLevel }: AgentConfig): Promi
   };
   const say = (line: string) => process.stdout.write(`${line}\n`);
   try {
-    const engine = await openEngine({ root: paths.engine, installationId }, deps);
+    const engine = await openEngine(
+      { root: paths.engine, installationId, sharedLayers: paths.sharedLayers },
+      deps,
+    );
     for (const failure of await stopContainers(engine, say)) say(`could not stop: ${failure}`);
     await engine.close();
   } catch (error) {

@@ -7,11 +7,9 @@ import { AppsService } from './apps/apps.service.ts';
 import { AuthGuard } from './auth/auth.guard.ts';
 import { AuthenticationService } from './auth/authentication.service.ts';
 import { BootstrapService } from './auth/bootstrap.service.ts';
-import type { ControlPlaneConfig } from './config.ts';
-import { PrismaService } from './database/prisma.service.ts';
-import { BuildLog } from './builds/build-log.ts';
 import { BuildProcessor } from './builds/build.processor.ts';
 import { BuildQueue } from './builds/build.queue.ts';
+import { BuildLog } from './builds/build-log.ts';
 import { BuildResults } from './builds/build-results.ts';
 import { BuildRunner } from './builds/build-runner.ts';
 import { BuildSources } from './builds/build-sources.ts';
@@ -19,6 +17,8 @@ import { BuildsController } from './builds/builds.controller.ts';
 import { NodeBuildsController } from './builds/builds.node.controller.ts';
 import { BuildsRepository } from './builds/builds.repository.ts';
 import { BuildsService } from './builds/builds.service.ts';
+import type { ControlPlaneConfig } from './config.ts';
+import { PrismaService } from './database/prisma.service.ts';
 import { DeploymentsController } from './deployments/deployments.controller.ts';
 import { DeploymentsService } from './deployments/deployments.service.ts';
 import { ReconcileProcessor } from './deployments/reconcile.processor.ts';
@@ -52,9 +52,9 @@ import { RouteTableService } from './routers/route-table.service.ts';
 import { RouterController } from './routers/router.controller.ts';
 import { StatusController } from './status/status.controller.ts';
 import { StatusService } from './status/status.service.ts';
-import { CONFIG, LOGGER } from './tokens.ts';
 import { TokensController } from './tokens/tokens.controller.ts';
 import { TokensService } from './tokens/tokens.service.ts';
+import { CONFIG, LOGGER } from './tokens.ts';
 import { VariablesController } from './variables/variables.controller.ts';
 import { VariablesService } from './variables/variables.service.ts';
 import { VolumesController } from './volumes/volumes.controller.ts';
@@ -115,6 +115,7 @@ const services = [
   VolumesService,
 ];
 
+// biome-ignore lint/complexity/noStaticOnlyClass: a dynamic module is a class with a static factory (NestJS)
 @Module({})
 export class AppModule {
   static of(config: ControlPlaneConfig, log: Logger): DynamicModule {

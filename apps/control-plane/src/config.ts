@@ -1,5 +1,5 @@
-import { PlatformError } from '#libs/errors';
 import { z } from 'zod';
+import { PlatformError } from '#libs/errors';
 
 const Environment = z.object({
   DATABASE_URL: z.string().min(1),
@@ -12,7 +12,10 @@ const Environment = z.object({
   GANTRY_ADMIN_TOKEN: z.string().min(32),
   GANTRY_NODE_TOKEN: z.string().min(32),
   GANTRY_ROUTER_TOKEN: z.string().min(32),
-  GANTRY_MASTER_KEY: z.string().transform((text) => Buffer.from(text, 'base64url')).refine((key) => key.length === 32),
+  GANTRY_MASTER_KEY: z
+    .string()
+    .transform((text) => Buffer.from(text, 'base64url'))
+    .refine((key) => key.length === 32),
   GANTRY_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 

@@ -14,8 +14,8 @@ import { GitRepositories } from './git/git-repositories.ts';
 import { GIT_LIMITS } from './git/limits.ts';
 import { PushHookServer } from './git/push-hook.server.ts';
 import { PushSessions } from './git/push-sessions.ts';
-import { RegistryAccess } from './registry/registry-access.ts';
 import { registerRegistry } from './registry/registry.http.ts';
+import { RegistryAccess } from './registry/registry-access.ts';
 
 const MAX_JSON_BYTES = 4 * 2 ** 20;
 

@@ -1,4 +1,4 @@
-import { PlatformError, type ErrorCode, ERROR_CODES, errorMessage } from '#libs/errors';
+import { ERROR_CODES, type ErrorCode, errorMessage, PlatformError } from '#libs/errors';
 import type { EndpointDefinition, EndpointRequest, EndpointResponse } from './endpoint.ts';
 import { Problem } from './resources.ts';
 
@@ -102,10 +102,18 @@ async function toError(response: Response): Promise<PlatformError> {
   const text = await response.text();
   try {
     const problem = Problem.parse(JSON.parse(text));
-    const code = (ERROR_CODES as readonly string[]).includes(problem.code) ? (problem.code as ErrorCode) : 'internal';
-    const extra = { details: problem.details ?? {}, ...(problem.hint === undefined ? {} : { hint: problem.hint }) };
+    const code = (ERROR_CODES as readonly string[]).includes(problem.code)
+      ? (problem.code as ErrorCode)
+      : 'internal';
+    const extra = {
+      details: problem.details ?? {},
+      ...(problem.hint === undefined ? {} : { hint: problem.hint }),
+    };
     return new PlatformError(code, problem.detail, extra);
   } catch {
-    return new PlatformError('internal', `${response.url} answered ${response.status}: ${text.slice(0, 200)}`);
+    return new PlatformError(
+      'internal',
+      `${response.url} answered ${response.status}: ${text.slice(0, 200)}`,
+    );
   }
 }

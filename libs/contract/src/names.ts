@@ -1,12 +1,25 @@
 import { z } from 'zod';
 
 /** Names that would collide with the platform's own hosts or paths. */
-const RESERVED_SLUGS = new Set(['api', 'console', 'git', 'registry', 'www', 'admin', 'gantry', 'platform', 'internal']);
+const RESERVED_SLUGS = new Set([
+  'api',
+  'console',
+  'git',
+  'registry',
+  'www',
+  'admin',
+  'gantry',
+  'platform',
+  'internal',
+]);
 
 /** An app's slug: a DNS label (RFC 1123), since it is the host name `<slug>.<domain>`. */
 export const AppSlug = z
   .string()
-  .regex(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/, 'use lower-case letters, digits and single dashes, starting with a letter')
+  .regex(
+    /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/,
+    'use lower-case letters, digits and single dashes, starting with a letter',
+  )
   .min(2)
   .max(40)
   .refine((slug) => !RESERVED_SLUGS.has(slug), 'this name is reserved for the platform');
@@ -33,7 +46,10 @@ export const MountPath = z
   .string()
   .max(255)
   .regex(/^(\/[A-Za-z0-9._-]+)+$/, 'use an absolute path such as /data')
-  .refine((path) => !path.split('/').some((part) => part === '.' || part === '..'), 'must not contain . or ..')
+  .refine(
+    (path) => !path.split('/').some((part) => part === '.' || part === '..'),
+    'must not contain . or ..',
+  )
   .refine(
     (path) => !/^\/(proc|sys|dev|etc|bin|sbin|lib|lib64|usr|boot|run|cnb|layers)(\/|$)/.test(path),
     'system folders cannot be mounted over',

@@ -104,7 +104,13 @@ export const BuildResult = z.discriminatedUnion('status', [
 export const InstanceLogBatch = z.object({
   instance: Id,
   entries: z
-    .array(z.object({ at: Timestamp, stream: z.enum(['stdout', 'stderr', 'platform']), text: z.string().max(16_384) }))
+    .array(
+      z.object({
+        at: Timestamp,
+        stream: z.enum(['stdout', 'stderr', 'platform']),
+        text: z.string().max(16_384),
+      }),
+    )
     .max(1_000),
 });
 

@@ -32,7 +32,10 @@ export const Build = z.object({
   source: z.object({ kind: z.enum(['git']), commit: z.string() }),
   image: z.string().nullable().describe('reference with digest of what was built'),
   error: z.string().nullable(),
-  timings: z.record(z.string(), z.number()).nullable().describe('milliseconds by stage, once it has succeeded'),
+  timings: z
+    .record(z.string(), z.number())
+    .nullable()
+    .describe('milliseconds by stage, once it has succeeded'),
   createdAt: Timestamp,
   startedAt: Timestamp.nullable(),
   finishedAt: Timestamp.nullable(),

@@ -21,8 +21,8 @@ export class LocalEngine implements Engine {
     return this.images.find(digest);
   }
 
-  async importLayer(diffId: string, tar: Readable): Promise<void> {
-    await this.parts.layers.import(diffId, tar);
+  async importLayer(diffId: string, tar: Readable, options: { share?: boolean } = {}): Promise<void> {
+    await this.parts.layers.import(diffId, tar, options.share);
   }
 
   hasLayer(diffId: string): Promise<boolean> {

@@ -50,6 +50,11 @@ async function requirePrograms() {
   };
 }
 
+function layerStore({ root, sharedLayers }: EngineConfig, exec: Exec): LayerStore {
+  const shared = sharedLayers === undefined ? undefined : new LayerStore(sharedLayers, exec);
+  return new LayerStore(path.join(root, 'layers'), exec, shared);
+}
+
 async function requireOverlay(exec: Exec): Promise<void> {
   const known = () => /^nodev\toverlay$/m.test(readFileSync('/proc/filesystems', 'utf8'));
   if (known()) return;
@@ -99,7 +104,7 @@ export async function openEngine(config: EngineConfig, deps: EngineDeps): Promis
   await prepareParents(cgroups, names.label);
 
   const store = new ContainerStore(root, names.label, deps.exec);
-  const layers = new LayerStore(root, deps.exec);
+  const layers = layerStore(config, deps.exec);
   const images = new ImageStore(root, layers);
   await store.prepare();
   await layers.prepare();

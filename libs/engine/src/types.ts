@@ -15,6 +15,11 @@ export interface EngineConfig {
   root: string;
   /** Five characters of [0-9a-z]; part of every name that the engine makes in the kernel. */
   installationId: string;
+  /**
+   * Folder of layers that several installations of a machine share, such as base images: `importLayer` with `share` puts
+   * them there, every engine finds them there, and none prunes them.
+   */
+  sharedLayers?: string;
   /** Name servers for containers; those of the host's resolv.conf, loopback ones left out, unless told. */
   nameServers?: string[];
 }
@@ -133,7 +138,7 @@ export interface Engine {
   /** An image by manifest digest, if it is here with all its layers. */
   findImage(digest: string): Promise<Image | undefined>;
   /** Adds a layer from an uncompressed tar stream, verifying its diff id; a no-op when it is here. */
-  importLayer(diffId: string, tar: Readable): Promise<void>;
+  importLayer(diffId: string, tar: Readable, options?: { share?: boolean }): Promise<void>;
   hasLayer(diffId: string): Promise<boolean>;
   /**
    * Removes images and layers that neither a container nor `keepDigests` needs. These are manifest digests (the image

@@ -43,7 +43,8 @@ class Tail {
   push(chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#size += chunk.length;
-    while (this.#size > this.limit && this.#chunks.length > 1) this.#size -= this.#chunks.shift()?.length ?? 0;
+    while (this.#size > this.limit && this.#chunks.length > 1)
+      this.#size -= this.#chunks.shift()?.length ?? 0;
   }
   toString(): string {
     return Buffer.concat(this.#chunks).subarray(-this.limit).toString('utf8');

@@ -31,6 +31,8 @@ export function chooseNode(
   if (allowed.length === 0) return { refused: 'the node that holds its volume is not ready' };
   const free = (node: NodeFacts) => node.memoryBytes * overcommit - node.memoryPlacedBytes;
   const fitting = allowed.filter((node) => free(node) >= request.memoryBytes);
-  const best = [...fitting].sort((a, b) => a.peers - b.peers || free(b) - free(a) || a.id.localeCompare(b.id))[0];
+  const best = [...fitting].sort(
+    (a, b) => a.peers - b.peers || free(b) - free(a) || a.id.localeCompare(b.id),
+  )[0];
   return best ? { node: best.id } : { refused: 'no worker node has enough free memory' };
 }

@@ -66,7 +66,8 @@ export function planApp(facts: AppFacts): AppPlan {
   steps.push(...retire(facts, keep));
   if (!deployment) return { steps, wakeAtMs: nextDrainEnd(facts), waitingFor: null };
   const waitingFor = missing(facts, deployment);
-  if (!waitingFor) return { steps: [{ kind: 'succeed-deployment' }], wakeAtMs: facts.nowMs, waitingFor: null };
+  if (!waitingFor)
+    return { steps: [{ kind: 'succeed-deployment' }], wakeAtMs: facts.nowMs, waitingFor: null };
   const wakes = [deployment.deadlineAtMs, nextDrainEnd(facts)].filter((at) => at !== null);
   return { steps, wakeAtMs: Math.min(...wakes), waitingFor };
 }
@@ -74,7 +75,10 @@ export function planApp(facts: AppFacts): AppPlan {
 function ofService(facts: AppFacts, release: string, service: string): InstanceFacts[] {
   return facts.instances.filter(
     (instance) =>
-      instance.release === release && instance.service === service && instance.drainingSinceMs === null && !instance.lost,
+      instance.release === release &&
+      instance.service === service &&
+      instance.drainingSinceMs === null &&
+      !instance.lost,
   );
 }
 
@@ -83,7 +87,11 @@ function wanted(facts: AppFacts, service: string): number {
 }
 
 /** Steps that bring one service of one release to its scale; what stays is added to `keep`. Healthy and old ones stay first. */
-function scaleService(facts: AppFacts, of: { release: string; service: string }, keep: Set<string>): AppStep[] {
+function scaleService(
+  facts: AppFacts,
+  of: { release: string; service: string },
+  keep: Set<string>,
+): AppStep[] {
   const rank = (instance: InstanceFacts) => (instance.state === 'healthy' ? 0 : 1);
   const have = ofService(facts, of.release, of.service).sort(
     (a, b) => rank(a) - rank(b) || a.createdAtMs - b.createdAtMs || a.id.localeCompare(b.id),
@@ -108,27 +116,44 @@ function retire(facts: AppFacts, keep: ReadonlySet<string>): AppStep[] {
 }
 
 function nextDrainEnd(facts: AppFacts): number | null {
-  const ends = facts.instances.flatMap((i) => (i.drainingSinceMs === null ? [] : [i.drainingSinceMs + DRAIN_LIMIT_MS]));
+  const ends = facts.instances.flatMap((i) =>
+    i.drainingSinceMs === null ? [] : [i.drainingSinceMs + DRAIN_LIMIT_MS],
+  );
   return ends.length ? Math.min(...ends) : null;
 }
 
 type Deployment = NonNullable<AppFacts['deployment']>;
 
-function findFailure(facts: AppFacts, deployment: Deployment): { reason: string; instance: string | null } | null {
-  const own = facts.instances.filter((i) => i.release === deployment.release && i.drainingSinceMs === null && !i.lost);
-  const crashed = own.find((i) => i.state === 'backoff' || i.state === 'failed' || i.restarts >= MAX_RESTARTS_IN_DEPLOYMENT);
-  if (crashed) return { reason: `${crashed.service} does not start: ${crashed.message ?? 'it keeps crashing'}`, instance: crashed.id };
+function findFailure(
+  facts: AppFacts,
+  deployment: Deployment,
+): { reason: string; instance: string | null } | null {
+  const own = facts.instances.filter(
+    (i) => i.release === deployment.release && i.drainingSinceMs === null && !i.lost,
+  );
+  const crashed = own.find(
+    (i) => i.state === 'backoff' || i.state === 'failed' || i.restarts >= MAX_RESTARTS_IN_DEPLOYMENT,
+  );
+  if (crashed)
+    return {
+      reason: `${crashed.service} does not start: ${crashed.message ?? 'it keeps crashing'}`,
+      instance: crashed.id,
+    };
   if (facts.nowMs < deployment.deadlineAtMs) return null;
   const slow = own.find((instance) => instance.state !== 'healthy');
   const what = missing(facts, deployment) ?? 'its instances';
-  return { reason: `out of time waiting for ${what}${slow?.message ? `: ${slow.message}` : ''}`, instance: slow?.id ?? null };
+  return {
+    reason: `out of time waiting for ${what}${slow?.message ? `: ${slow.message}` : ''}`,
+    instance: slow?.id ?? null,
+  };
 }
 
 function missing(facts: AppFacts, deployment: Deployment): string | null {
   const parts: string[] = [];
   for (const service of deployment.services) {
     const healthy = ofService(facts, deployment.release, service).filter((i) => i.state === 'healthy').length;
-    if (healthy < wanted(facts, service)) parts.push(`${service} (${healthy} of ${wanted(facts, service)} healthy)`);
+    if (healthy < wanted(facts, service))
+      parts.push(`${service} (${healthy} of ${wanted(facts, service)} healthy)`);
   }
   return parts.length ? parts.join(', ') : null;
 }

@@ -1,5 +1,5 @@
-import type { AddressInfo } from 'node:net';
 import { mkdir } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Client } from '#libs/contract';
@@ -20,7 +20,11 @@ export interface TestControlPlane {
   stop(): Promise<void>;
 }
 
-const TOKENS = { admin: 'admin-'.padEnd(40, 'x'), node: 'node-'.padEnd(40, 'x'), router: 'router-'.padEnd(40, 'x') };
+const TOKENS = {
+  admin: 'admin-'.padEnd(40, 'x'),
+  node: 'node-'.padEnd(40, 'x'),
+  router: 'router-'.padEnd(40, 'x'),
+};
 
 /** The real control plane in this process, on real PostgreSQL and Redis. */
 export async function startControlPlane(): Promise<TestControlPlane> {

@@ -58,16 +58,25 @@ async function watch(id: string): Promise<{ texts: string[]; status: ProgressEve
 }
 
 const show = () => plane.user.call(userEndpoints.showApp, { params: params() });
-const instances = async () => (await plane.user.call(userEndpoints.listInstances, { params: params() })).items;
-const targets = () => router.table?.routes.find((route) => route.app.slug === slug)?.targets.map((t) => t.instance) ?? [];
+const instances = async () =>
+  (await plane.user.call(userEndpoints.listInstances, { params: params() })).items;
+const targets = () =>
+  router.table?.routes.find((route) => route.app.slug === slug)?.targets.map((t) => t.instance) ?? [];
 const deployments = async (): Promise<Deployment[]> =>
   (await plane.user.call(userEndpoints.listDeployments, { params: params() })).items;
 
 describe('deployments', () => {
   it('brings a release up, routes to it and says so', async () => {
     const result = await watch(await release());
-    expect(result).toEqual({ status: 'succeeded', texts: expect.arrayContaining(['Deploying v1 (build #1)', 'Released v1']) });
-    expect(await show()).toMatchObject({ status: 'running', release: 1, services: [{ name: 'web', scale: 1, healthy: 1 }] });
+    expect(result).toEqual({
+      status: 'succeeded',
+      texts: expect.arrayContaining(['Deploying v1 (build #1)', 'Released v1']),
+    });
+    expect(await show()).toMatchObject({
+      status: 'running',
+      release: 1,
+      services: [{ name: 'web', scale: 1, healthy: 1 }],
+    });
     const [instance] = await instances();
     await vi.waitFor(() => expect(targets()).toEqual([instance?.id]));
   });
@@ -79,9 +88,14 @@ describe('deployments', () => {
     router.busy = [old?.id ?? ''];
     await watch(await release());
     await vi.waitFor(() => expect(targets()).not.toContain(old?.id));
-    expect((await instances()).find((i) => i.id === old?.id)).toMatchObject({ draining: true, state: 'healthy' });
+    expect((await instances()).find((i) => i.id === old?.id)).toMatchObject({
+      draining: true,
+      state: 'healthy',
+    });
     router.busy = [];
-    await vi.waitFor(async () => expect((await instances()).map((i) => i.release)).toEqual([2]), { timeout: 10_000 });
+    await vi.waitFor(async () => expect((await instances()).map((i) => i.release)).toEqual([2]), {
+      timeout: 10_000,
+    });
   });
 
   it('a release that crashes fails, and the old one serves on', async () => {
@@ -89,18 +103,23 @@ describe('deployments', () => {
     const before = await instances();
     const exit = { code: 1, oomKilled: false, at: '2026-01-01T00:00:00Z' };
     node.behaviour = (i) =>
-      i.release === 2 ? { state: 'backoff', restarts: 2, lastExit: exit, message: 'exited with status 1', address: null } : {};
+      i.release === 2
+        ? { state: 'backoff', restarts: 2, lastExit: exit, message: 'exited with status 1', address: null }
+        : {};
     const result = await watch(await release());
     expect(result.status).toBe('failed');
     expect(result.texts.join('\n')).toContain('exited with status 1');
-    await vi.waitFor(async () => expect((await instances()).map((i) => i.id)).toEqual(before.map((i) => i.id)));
+    await vi.waitFor(async () =>
+      expect((await instances()).map((i) => i.id)).toEqual(before.map((i) => i.id)),
+    );
     expect(await show()).toMatchObject({ status: 'running', release: 1 });
     expect((await deployments())[0]).toMatchObject({ status: 'failed', release: 2 });
   });
 
   it('scales up and down, and to zero', async () => {
     await watch(await release());
-    const scale = (count: number) => plane.user.call(userEndpoints.scale, { params: params(), body: { scale: { web: count } } });
+    const scale = (count: number) =>
+      plane.user.call(userEndpoints.scale, { params: params(), body: { scale: { web: count } } });
     await scale(3);
     await vi.waitFor(() => expect(targets()).toHaveLength(3), { timeout: 5_000 });
     await scale(1);
@@ -109,7 +128,9 @@ describe('deployments', () => {
     await vi.waitFor(async () => expect(await instances()).toHaveLength(0), { timeout: 5_000 });
     expect(await show()).toMatchObject({ status: 'stopped' });
     expect(router.table?.routes.find((route) => route.app.slug === slug)?.state).toBe('stopped');
-    await expect(plane.user.call(userEndpoints.scale, { params: params(), body: { scale: { nope: 1 } } })).rejects.toMatchObject({
+    await expect(
+      plane.user.call(userEndpoints.scale, { params: params(), body: { scale: { nope: 1 } } }),
+    ).rejects.toMatchObject({
       code: 'not_found',
     });
   });
@@ -117,16 +138,22 @@ describe('deployments', () => {
   it('a config change deploys a release with it, a rollback the one before with its own config', async () => {
     await watch(await release());
     const change = { set: { COLOUR: 'blue' }, unset: [] };
-    const { deployment } = await plane.user.call(userEndpoints.changeConfig, { params: params(), body: change });
+    const { deployment } = await plane.user.call(userEndpoints.changeConfig, {
+      params: params(),
+      body: change,
+    });
     await watch(deployment?.id ?? '');
-    const env = (number: number) => node.desired?.instances.find((i) => i.app.slug === slug && i.release === number)?.env;
+    const env = (number: number) =>
+      node.desired?.instances.find((i) => i.app.slug === slug && i.release === number)?.env;
     expect(env(2)).toEqual({ COLOUR: 'blue' });
     const same = await plane.user.call(userEndpoints.changeConfig, { params: params(), body: change });
     expect(same.deployment).toBeNull();
     const back = await plane.user.call(userEndpoints.rollback, { params: params(), body: {} });
     await watch(back.id);
     expect(env(3)).toEqual({});
-    await expect(plane.user.call(userEndpoints.rollback, { params: params(), body: { release: 99 } })).rejects.toMatchObject({
+    await expect(
+      plane.user.call(userEndpoints.rollback, { params: params(), body: { release: 99 } }),
+    ).rejects.toMatchObject({
       code: 'not_found',
     });
   });
@@ -140,7 +167,9 @@ describe('deployments', () => {
     node.behaviour = () => ({});
     await node.report();
     expect((await watch(second)).status).toBe('succeeded');
-    await vi.waitFor(async () => expect((await instances()).map((i) => i.release)).toEqual([2]), { timeout: 10_000 });
+    await vi.waitFor(async () => expect((await instances()).map((i) => i.release)).toEqual([2]), {
+      timeout: 10_000,
+    });
   });
 
   it('goes on where it was when the control plane restarts in the middle', async () => {

@@ -1,4 +1,11 @@
-import { type DesiredState, type ObservedInstance, type Client, nodeEndpoints, routerEndpoints, type RouteTable } from '#libs/contract';
+import {
+  type Client,
+  type DesiredState,
+  nodeEndpoints,
+  type ObservedInstance,
+  type RouteTable,
+  routerEndpoints,
+} from '#libs/contract';
 
 type Behaviour = (instance: DesiredState['instances'][number]) => Partial<ObservedInstance>;
 
@@ -24,17 +31,19 @@ export class FakeNode {
         version: 'test',
         capacity: { memoryBytes: 8 * 2 ** 30, cpus: 2 },
         desiredVersion: this.desired?.version ?? -1,
-        instances: (this.desired?.instances ?? []).map((instance): ObservedInstance => ({
-          id: instance.id,
-          generation: instance.generation,
-          state: 'healthy',
-          address: { host: '127.0.0.1', port: 9 },
-          restarts: 0,
-          lastExit: null,
-          message: null,
-          startedAt: '2026-01-01T00:00:00Z',
-          ...this.behaviour(instance),
-        })),
+        instances: (this.desired?.instances ?? []).map(
+          (instance): ObservedInstance => ({
+            id: instance.id,
+            generation: instance.generation,
+            state: 'healthy',
+            address: { host: '127.0.0.1', port: 9 },
+            restarts: 0,
+            lastExit: null,
+            message: null,
+            startedAt: '2026-01-01T00:00:00Z',
+            ...this.behaviour(instance),
+          }),
+        ),
       },
     });
   }
@@ -50,7 +59,8 @@ export class FakeNode {
       try {
         await this.report();
         const query = { version: this.desired?.version ?? -1, waitSeconds: 5 };
-        this.desired = (await this.client.call(nodeEndpoints.desiredState, { query }, { signal })) ?? this.desired;
+        this.desired =
+          (await this.client.call(nodeEndpoints.desiredState, { query }, { signal })) ?? this.desired;
       } catch {
         if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 100));
       }
@@ -81,7 +91,9 @@ export class FakeRouter {
     while (!signal.aborted) {
       try {
         const body = { router: 'fake', appliedVersion: this.table?.version ?? -1, busy: this.busy };
-        this.table = (await this.client.call(routerEndpoints.sync, { query: { waitSeconds: 1 }, body }, { signal })) ?? this.table;
+        this.table =
+          (await this.client.call(routerEndpoints.sync, { query: { waitSeconds: 1 }, body }, { signal })) ??
+          this.table;
       } catch {
         if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 100));
       }

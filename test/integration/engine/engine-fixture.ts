@@ -129,7 +129,9 @@ export function textOfLog(log: string): string {
     .trim();
 }
 
-export async function makeFixture(options: { nameServers?: string[] } = {}): Promise<Fixture> {
+export async function makeFixture(
+  options: { nameServers?: string[]; sharedLayers?: string } = {},
+): Promise<Fixture> {
   const root = mkdtempSync(path.join(tmpdir(), 'gantry-engine-'));
   await chmod(root, 0o711);
   const installationId = randomText(5);

@@ -196,6 +196,26 @@ it('prunes what nobody needs: neither an image to keep, nor a container, nor the
   expect(await f.engine.hasLayer(base.diffId)).toBe(true);
 });
 
+it('shares layers between the installations of a machine, and lets none prune them', async () => {
+  const sharedLayers = `${f.root}/shared`;
+  const [first, second] = await Promise.all([makeFixture({ sharedLayers }), makeFixture({ sharedLayers })]);
+  try {
+    const layer = await layerOf({ 'etc/base': 'shared' });
+    const tar = () => Readable.from(gunzipSync(layer.blob));
+    const both = [first, second].map(({ engine }) =>
+      engine.importLayer(layer.diffId, tar(), { share: true }),
+    );
+    await Promise.all(both);
+    expect(await readdir(sharedLayers)).toEqual([layer.diffId.slice('sha256:'.length)]);
+    await first.engine.prune(new Set());
+    const spec = second.spec('inst_shared', 'cat /etc/base', { layers: [second.layer, layer.diffId] });
+    expect((await second.run(spec)).output).toBe('shared');
+  } finally {
+    await first.dispose();
+    await second.dispose();
+  }
+});
+
 it('removes layers that a crash left unfinished', async () => {
   const rest = `${f.root}/engine/layers/new-${'a'.repeat(64)}-12345678`;
   await mkdir(`${rest}/some/where`, { recursive: true });

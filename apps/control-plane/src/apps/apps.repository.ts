@@ -8,7 +8,10 @@ const summary = {
   organization: { select: { slug: true } },
   currentRelease: { select: { number: true } },
   services: { orderBy: { name: 'asc' } },
-  instances: { where: { goneAt: null, wanted: true }, select: { service: true, state: true, releaseId: true } },
+  instances: {
+    where: { goneAt: null, wanted: true },
+    select: { service: true, state: true, releaseId: true },
+  },
   builds: { where: { status: { in: ['queued', 'running'] } }, select: { id: true }, take: 1 },
   deployments: { where: { status: 'running' }, select: { id: true }, take: 1 },
 } satisfies Prisma.AppInclude;
@@ -36,7 +39,11 @@ export class AppsRepository {
   }
 
   async list(organizationId: string): Promise<AppSummary[]> {
-    return this.prisma.app.findMany({ where: { organizationId }, include: summary, orderBy: { slug: 'asc' } });
+    return this.prisma.app.findMany({
+      where: { organizationId },
+      include: summary,
+      orderBy: { slug: 'asc' },
+    });
   }
 
   /** Throws `conflict` when the name is taken, by whomever. */

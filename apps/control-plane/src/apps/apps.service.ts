@@ -6,9 +6,9 @@ import { PlatformError } from '#libs/errors';
 import type { UserActor } from '../auth/actor.ts';
 import { apiUrl, appUrl, type ControlPlaneConfig } from '../config.ts';
 import { lockApp, PrismaService } from '../database/prisma.service.ts';
+import { ReconcileQueue } from '../deployments/reconcile.queue.ts';
 import { EventBus } from '../events/event-bus.ts';
 import { NodesService } from '../nodes/nodes.service.ts';
-import { ReconcileQueue } from '../deployments/reconcile.queue.ts';
 import { bumpRoutes } from '../routers/route-version.ts';
 import { CONFIG } from '../tokens.ts';
 import { type AppSummary, AppsRepository } from './apps.repository.ts';
@@ -47,13 +47,20 @@ export class AppsService {
     const known = (await this.apps.summary(app.id)).services.map((service) => service.name);
     const unknown = Object.keys(scale).find((name) => !known.includes(name));
     if (unknown) {
-      const have = known.length ? `It has ${known.join(', ')}.` : 'It gets its services with the first deployment.';
+      const have = known.length
+        ? `It has ${known.join(', ')}.`
+        : 'It gets its services with the first deployment.';
       throw new PlatformError('not_found', `${slug} has no service named ${unknown}`, { hint: have });
     }
-    const text = Object.entries(scale).map(([name, count]) => `${name}=${count}`).join(' ');
+    const text = Object.entries(scale)
+      .map(([name, count]) => `${name}=${count}`)
+      .join(' ');
     await this.prisma.$transaction([
       ...Object.entries(scale).map(([name, count]) =>
-        this.prisma.service.update({ where: { appId_name: { appId: app.id, name } }, data: { scale: count } }),
+        this.prisma.service.update({
+          where: { appId_name: { appId: app.id, name } },
+          data: { scale: count },
+        }),
       ),
       this.prisma.event.create({
         data: {
@@ -105,8 +112,9 @@ export class AppsService {
       services: row.services.map(({ name, scale }) => ({
         name,
         scale,
-        healthy: row.instances.filter((i) => i.service === name && i.releaseId === row.currentReleaseId && i.state === 'healthy')
-          .length,
+        healthy: row.instances.filter(
+          (i) => i.service === name && i.releaseId === row.currentReleaseId && i.state === 'healthy',
+        ).length,
       })),
       createdAt: row.createdAt.toISOString(),
     };
@@ -120,5 +128,7 @@ function statusOf(row: AppSummary): App['status'] {
   if (row.services.every((service) => service.scale === 0)) return 'stopped';
   const serving = row.instances.filter((instance) => instance.releaseId === row.currentReleaseId);
   if (serving.some((instance) => instance.state === 'healthy')) return 'running';
-  return serving.some((instance) => instance.state === 'backoff' || instance.state === 'failed') ? 'crashed' : 'deploying';
+  return serving.some((instance) => instance.state === 'backoff' || instance.state === 'failed')
+    ? 'crashed'
+    : 'deploying';
 }

@@ -37,7 +37,11 @@ export class BootstrapService {
       update: { hash },
     });
     await this.#machines();
-    await this.prisma.counter.upsert({ where: { name: 'routes' }, create: { name: 'routes', value: 1 }, update: {} });
+    await this.prisma.counter.upsert({
+      where: { name: 'routes' },
+      create: { name: 'routes', value: 1 },
+      update: {},
+    });
   }
 
   async #machines(): Promise<void> {

@@ -44,6 +44,8 @@ export function isUniqueViolation(error: unknown): boolean {
 
 /** Holds the app's row until the transaction ends, so that two changes of one app never interleave. */
 export async function lockApp(database: Database, appId: string): Promise<boolean> {
-  const rows = await database.$queryRaw<{ id: string }[]>`SELECT id FROM "App" WHERE id = ${appId} FOR UPDATE`;
+  const rows = await database.$queryRaw<
+    { id: string }[]
+  >`SELECT id FROM "App" WHERE id = ${appId} FOR UPDATE`;
   return rows.length > 0;
 }

@@ -20,18 +20,29 @@ export function servicesOf(release: { services: Prisma.JsonValue }): ServiceDefi
 }
 
 /** Everything that the planner needs to know of one app, read inside the transaction that will act on it. */
-export async function readAppFacts(database: Database, appId: string, nowMs: number): Promise<AppFacts & { deploymentId: string | null }> {
+export async function readAppFacts(
+  database: Database,
+  appId: string,
+  nowMs: number,
+): Promise<AppFacts & { deploymentId: string | null }> {
   const app = await database.app.findUniqueOrThrow({
     where: { id: appId },
     include: {
       services: true,
       currentRelease: true,
-      deployments: { where: { status: 'running' }, include: { release: true }, orderBy: { createdAt: 'desc' }, take: 1 },
+      deployments: {
+        where: { status: 'running' },
+        include: { release: true },
+        orderBy: { createdAt: 'desc' },
+        take: 1,
+      },
       instances: { where: { goneAt: null, wanted: true }, include: { node: true } },
       volumes: { select: { id: true } },
     },
   });
-  const routers = await database.router.findMany({ where: { lastSeenAt: { gt: new Date(nowMs - ROUTER_LOST_AFTER_MS) } } });
+  const routers = await database.router.findMany({
+    where: { lastSeenAt: { gt: new Date(nowMs - ROUTER_LOST_AFTER_MS) } },
+  });
   const seenAfter = new Date(nowMs - NODE_LOST_AFTER_MS);
   const readyNodes = await database.node.count({ where: { lastSeenAt: { gt: seenAfter } } });
   const movable = readyNodes > 0 && app.volumes.length === 0;
@@ -49,7 +60,9 @@ export async function readAppFacts(database: Database, appId: string, nowMs: num
       drainingSinceMs: row.drainingAt?.getTime() ?? null,
       letGo:
         row.service !== ROUTED_SERVICE ||
-        routers.every((router) => router.appliedVersion >= (row.drainVersion ?? 0) && !router.busy.includes(row.id)),
+        routers.every(
+          (router) => router.appliedVersion >= (row.drainVersion ?? 0) && !router.busy.includes(row.id),
+        ),
     };
   });
   const deployment = app.deployments[0];
@@ -61,7 +74,9 @@ export async function readAppFacts(database: Database, appId: string, nowMs: num
     nowMs,
     scale: Object.fromEntries(app.services.map((service) => [service.name, service.scale])),
     current: app.currentRelease ? definition(app.currentRelease) : null,
-    deployment: deployment ? { ...definition(deployment.release), deadlineAtMs: deployment.deadlineAt.getTime() } : null,
+    deployment: deployment
+      ? { ...definition(deployment.release), deadlineAtMs: deployment.deadlineAt.getTime() }
+      : null,
     deploymentId: deployment?.id ?? null,
     instances,
   };

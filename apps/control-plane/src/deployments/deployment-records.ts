@@ -7,7 +7,11 @@ const SHOWN_LOG_LINES = 20;
 type DeploymentRow = Prisma.DeploymentGetPayload<object>;
 
 /** Appends lines to what a deployment did. The app's lock must be held, so that the numbering has no gaps. */
-export async function addDeploymentEvents(database: Database, deploymentId: string, texts: readonly string[]): Promise<void> {
+export async function addDeploymentEvents(
+  database: Database,
+  deploymentId: string,
+  texts: readonly string[],
+): Promise<void> {
   const index = await database.deploymentEvent.count({ where: { deploymentId } });
   await database.deploymentEvent.createMany({
     data: texts.map((text, i) => ({ deploymentId, index: index + i, text })),
@@ -15,7 +19,11 @@ export async function addDeploymentEvents(database: Database, deploymentId: stri
 }
 
 /** Notes what a deployment waits for; returns false when that is what it said already. */
-export async function recordProgress(database: Database, deploymentId: string, text: string): Promise<boolean> {
+export async function recordProgress(
+  database: Database,
+  deploymentId: string,
+  text: string,
+): Promise<boolean> {
   const { count } = await database.deployment.updateMany({
     where: { id: deploymentId, OR: [{ message: null }, { NOT: { message: text } }] },
     data: { message: text },
@@ -28,7 +36,10 @@ export async function recordProgress(database: Database, deploymentId: string, t
 export async function endDeployment(
   database: Database,
   id: string,
-  how: { status: 'succeeded' } | { status: 'superseded' } | { status: 'failed'; message: string; instance: string | null },
+  how:
+    | { status: 'succeeded' }
+    | { status: 'superseded' }
+    | { status: 'failed'; message: string; instance: string | null },
 ): Promise<DeploymentRow> {
   const message = how.status === 'failed' ? how.message : null;
   const row = await database.deployment.update({
@@ -40,7 +51,10 @@ export async function endDeployment(
   const texts = {
     succeeded: [`Released ${version}`],
     superseded: [`${version} was replaced by a newer deployment before it was live`],
-    failed: how.status === 'failed' ? [...(await lastLines(database, how.instance)), `${version} failed: ${how.message}`] : [],
+    failed:
+      how.status === 'failed'
+        ? [...(await lastLines(database, how.instance)), `${version} failed: ${how.message}`]
+        : [],
   }[how.status];
   await addDeploymentEvents(database, id, texts);
   await database.event.create({

@@ -17,7 +17,10 @@ export class DeploymentsController {
   @Endpoint(userEndpoints.createDeployment)
   async create(
     @Caller() actor: UserActor,
-    @Input(userEndpoints.createDeployment) { params, body }: EndpointInput<typeof userEndpoints.createDeployment>,
+    @Input(userEndpoints.createDeployment) {
+      params,
+      body,
+    }: EndpointInput<typeof userEndpoints.createDeployment>,
   ): Promise<Deployment> {
     const app = await this.apps.require(actor.organization.id, params.app);
     return this.rollout.releaseImage(app, body.image, actor);
@@ -26,7 +29,10 @@ export class DeploymentsController {
   @Endpoint(userEndpoints.listDeployments)
   async list(
     @Caller() actor: UserActor,
-    @Input(userEndpoints.listDeployments) { params, query }: EndpointInput<typeof userEndpoints.listDeployments>,
+    @Input(userEndpoints.listDeployments) {
+      params,
+      query,
+    }: EndpointInput<typeof userEndpoints.listDeployments>,
   ): Promise<{ items: Deployment[] }> {
     const app = await this.apps.require(actor.organization.id, params.app);
     return this.deployments.list(app.id, query.limit);

@@ -7,7 +7,10 @@ import { EventBus } from '../events/event-bus.ts';
 import type { Prisma } from '../generated/prisma/client.ts';
 import { CONFIG } from '../tokens.ts';
 
-const include = { release: { select: { number: true } }, app: { select: { slug: true } } } satisfies Prisma.DeploymentInclude;
+const include = {
+  release: { select: { number: true } },
+  app: { select: { slug: true } },
+} satisfies Prisma.DeploymentInclude;
 type Row = Prisma.DeploymentGetPayload<{ include: typeof include }>;
 
 const LOOK_AGAIN_MS = 2_000;

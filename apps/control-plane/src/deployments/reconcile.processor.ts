@@ -41,7 +41,10 @@ export class ReconcileProcessor implements OnApplicationBootstrap, OnModuleDestr
       try {
         await this.reconciler.reconcile(appId);
       } catch (error) {
-        this.log.error({ appId, error: errorMessage(error) }, 'cannot reconcile app; the next sweep tries again');
+        this.log.error(
+          { appId, error: errorMessage(error) },
+          'cannot reconcile app; the next sweep tries again',
+        );
       }
     }
   }

@@ -30,12 +30,17 @@ export class ReconcileQueue implements OnModuleDestroy {
   async request(appId: string, delayMs = 0): Promise<void> {
     // A delayed look is kept once per app and second; an immediate one is always its own job, since one that is
     // already running may have read the database before the change that this call is about.
-    const options = delayMs > 0 ? { delay: delayMs, jobId: `${appId}-${Math.ceil((Date.now() + delayMs) / 1000)}` } : {};
+    const options =
+      delayMs > 0 ? { delay: delayMs, jobId: `${appId}-${Math.ceil((Date.now() + delayMs) / 1000)}` } : {};
     await this.#queue.add('app', { appId }, options).catch(() => {});
   }
 
   async startSweeping(): Promise<void> {
-    await this.#queue.upsertJobScheduler('sweep', { every: SWEEP_EVERY_MS }, { name: 'sweep', data: { sweep: true } });
+    await this.#queue.upsertJobScheduler(
+      'sweep',
+      { every: SWEEP_EVERY_MS },
+      { name: 'sweep', data: { sweep: true } },
+    );
   }
 
   async onModuleDestroy(): Promise<void> {

@@ -26,7 +26,9 @@ interface Round {
 /** Brings an app to what is desired: reads the facts, asks the pure planner, writes what follows, tells who must know. */
 @Injectable()
 export class Reconciler {
-  readonly #execute: { [K in AppStep['kind']]: (step: Extract<AppStep, { kind: K }>, round: Round) => Promise<void> } = {
+  readonly #execute: {
+    [K in AppStep['kind']]: (step: Extract<AppStep, { kind: K }>, round: Round) => Promise<void>;
+  } = {
     'create-instance': (step, round) => this.#createInstance(step, round),
     'drain-instance': (step, round) => this.#drainInstance(step, round),
     'stop-instance': (step, round) => this.#stopInstance(step, round),
@@ -62,9 +64,19 @@ export class Reconciler {
       where: {
         OR: [
           { deployments: { some: { status: { in: ['pending', 'running'] } } } },
-          { instances: { some: { goneAt: null, NOT: { state: 'healthy', drainingAt: null, wanted: true } } } },
-          { currentReleaseId: { not: null }, services: { some: { scale: { gt: 0 } } }, instances: { none: { goneAt: null } } },
-          { instances: { some: { goneAt: null, node: { lastSeenAt: { lt: new Date(Date.now() - 60_000) } } } } },
+          {
+            instances: { some: { goneAt: null, NOT: { state: 'healthy', drainingAt: null, wanted: true } } },
+          },
+          {
+            currentReleaseId: { not: null },
+            services: { some: { scale: { gt: 0 } } },
+            instances: { none: { goneAt: null } },
+          },
+          {
+            instances: {
+              some: { goneAt: null, node: { lastSeenAt: { lt: new Date(Date.now() - 60_000) } } },
+            },
+          },
         ],
       },
       select: { id: true },
@@ -82,7 +94,8 @@ export class Reconciler {
       if (round.deploymentId && plan.waitingFor) {
         const refused = [...round.refused].join('; ');
         const text = refused ? `Cannot place instances: ${refused}` : `Waiting for ${plan.waitingFor}`;
-        if (await recordProgress(tx, round.deploymentId, text)) topics.add(`deployment:${round.deploymentId}`);
+        if (await recordProgress(tx, round.deploymentId, text))
+          topics.add(`deployment:${round.deploymentId}`);
       }
       if (plan.steps.length === 0 || plan.steps.every((step) => step.kind === 'create-instance')) break;
     }
@@ -101,7 +114,13 @@ export class Reconciler {
       return;
     }
     await round.tx.instance.create({
-      data: { id: newId('instance'), appId: round.appId, service: step.service, releaseId: step.release, nodeId: placed.node },
+      data: {
+        id: newId('instance'),
+        appId: round.appId,
+        service: step.service,
+        releaseId: step.release,
+        nodeId: placed.node,
+      },
     });
     await this.nodes.bump(round.tx, placed.node);
     round.topics.add(`node:${placed.node}`);
@@ -109,7 +128,10 @@ export class Reconciler {
 
   async #drainInstance(step: Extract<AppStep, { kind: 'drain-instance' }>, round: Round): Promise<void> {
     const drainVersion = await bumpRoutes(round.tx);
-    await round.tx.instance.update({ where: { id: step.instance }, data: { drainingAt: new Date(), drainVersion } });
+    await round.tx.instance.update({
+      where: { id: step.instance },
+      data: { drainingAt: new Date(), drainVersion },
+    });
     round.topics.add('routes');
   }
 
@@ -121,7 +143,10 @@ export class Reconciler {
 
   async #succeed(round: Round): Promise<void> {
     const deployment = await endDeployment(round.tx, requireDeployment(round), { status: 'succeeded' });
-    await round.tx.app.update({ where: { id: round.appId }, data: { currentReleaseId: deployment.releaseId } });
+    await round.tx.app.update({
+      where: { id: round.appId },
+      data: { currentReleaseId: deployment.releaseId },
+    });
     await bumpRoutes(round.tx);
     round.topics.add('routes').add(`deployment:${deployment.id}`).add(`app:${round.appId}`);
   }

@@ -29,7 +29,9 @@ export class EventBus implements OnModuleDestroy {
     this.#publisher.on('error', (error) => log.warn({ error: error.message }, 'redis'));
     this.#subscriber.on('error', (error) => log.warn({ error: error.message }, 'redis'));
     this.#subscriber.on('message', (_channel, topic: string) => this.#emitter.emit(topic));
-    this.#subscriber.subscribe(CHANNEL).catch((error) => log.warn({ error: error.message }, 'redis subscribe'));
+    this.#subscriber
+      .subscribe(CHANNEL)
+      .catch((error) => log.warn({ error: error.message }, 'redis subscribe'));
   }
 
   /** Tells every control-plane process that `topic` may have changed. Never throws: see Topic. */

@@ -1,5 +1,12 @@
-import { applyDecorators, createParamDecorator, type ExecutionContext, RequestMapping, RequestMethod, SetMetadata } from '@nestjs/common';
-import { HttpCode } from '@nestjs/common';
+import {
+  applyDecorators,
+  createParamDecorator,
+  type ExecutionContext,
+  HttpCode,
+  RequestMapping,
+  RequestMethod,
+  SetMetadata,
+} from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { EndpointDefinition, EndpointInput } from '#libs/contract';

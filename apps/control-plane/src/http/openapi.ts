@@ -2,7 +2,10 @@ import { z } from 'zod';
 import { type EndpointDefinition, Problem } from '#libs/contract';
 
 /** OpenAPI 3.1 document of an endpoint table. */
-export function openApiDocument(table: Record<string, EndpointDefinition>, server: { url: string; version: string }): object {
+export function openApiDocument(
+  table: Record<string, EndpointDefinition>,
+  server: { url: string; version: string },
+): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const definition of Object.values(table)) {
     const path = definition.path.replace(/:([a-z]+)/gi, '{$1}');
@@ -10,7 +13,11 @@ export function openApiDocument(table: Record<string, EndpointDefinition>, serve
   }
   return {
     openapi: '3.1.0',
-    info: { title: 'Gantry', version: server.version, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
+    info: {
+      title: 'Gantry',
+      version: server.version,
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
     servers: [{ url: server.url }],
     paths,
     components: {
@@ -30,7 +37,12 @@ function operation(definition: EndpointDefinition): object {
     tags: [definition.name.split('.')[0]],
     parameters: [...parameters('path', definition.params), ...parameters('query', definition.query)],
     ...(definition.body
-      ? { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(definition.body, 'input') } } } }
+      ? {
+          requestBody: {
+            required: true,
+            content: { 'application/json': { schema: schemaOf(definition.body, 'input') } },
+          },
+        }
       : {}),
     responses: {
       [status]: definition.response

@@ -22,7 +22,8 @@ export class ProblemFilter implements ExceptionFilter {
     const reply = host.switchToHttp().getResponse<FastifyReply>();
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const error = fromFramework(thrown);
-    if (error.code === 'internal') this.log.error({ err: thrown, method: request.method, path: request.url }, 'request failed');
+    if (error.code === 'internal')
+      this.log.error({ err: thrown, method: request.method, path: request.url }, 'request failed');
     if (reply.raw.headersSent) {
       reply.raw.destroy(); // half an answer is on its way: cut it, so that the caller sees it is not whole
       return;
@@ -55,13 +56,18 @@ function fromFramework(thrown: unknown): PlatformError {
   const status = statusOf(thrown);
   const code = status === undefined ? undefined : CODE_OF_STATUS.get(status);
   if (code && thrown instanceof Error && !(thrown instanceof PlatformError)) {
-    return new PlatformError(code, code === 'not_found' ? 'there is nothing at this address' : thrown.message, { cause: thrown });
+    return new PlatformError(
+      code,
+      code === 'not_found' ? 'there is nothing at this address' : thrown.message,
+      { cause: thrown },
+    );
   }
   return toPlatformError(thrown);
 }
 
 function statusOf(thrown: unknown): number | undefined {
   if (thrown instanceof HttpException) return thrown.getStatus();
-  if (thrown instanceof Error && 'statusCode' in thrown && typeof thrown.statusCode === 'number') return thrown.statusCode;
+  if (thrown instanceof Error && 'statusCode' in thrown && typeof thrown.statusCode === 'number')
+    return thrown.statusCode;
   return undefined;
 }

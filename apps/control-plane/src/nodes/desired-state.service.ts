@@ -1,5 +1,11 @@
 import { Injectable } from '@nestjs/common';
-import { Digest, type DesiredBuild, type DesiredInstance, type DesiredState, type Resources } from '#libs/contract';
+import {
+  type DesiredBuild,
+  type DesiredInstance,
+  type DesiredState,
+  Digest,
+  type Resources,
+} from '#libs/contract';
 import { BUILD_TIMEOUT_SECONDS } from '../builds/limits.ts';
 import { PrismaService } from '../database/prisma.service.ts';
 import { ROUTED_SERVICE, servicesOf } from '../deployments/app-facts.ts';
@@ -101,7 +107,10 @@ function toDesired(row: InstanceRow, env: Record<string, string>): DesiredInstan
     env,
     port: APP_PORT,
     resources: DEFAULT_RESOURCES,
-    health: { kind: row.service === ROUTED_SERVICE ? 'tcp' : 'none', startTimeoutSeconds: START_TIMEOUT_SECONDS },
+    health: {
+      kind: row.service === ROUTED_SERVICE ? 'tcp' : 'none',
+      startTimeoutSeconds: START_TIMEOUT_SECONDS,
+    },
     volumes: row.app.volumes.map(({ id, name, mountPath }) => ({ id, name, mountPath })),
     stopGraceSeconds: STOP_GRACE_SECONDS,
   };

@@ -1,5 +1,11 @@
 import { Controller } from '@nestjs/common';
-import { type DesiredState, type EndpointInput, type Node, nodeEndpoints, userEndpoints } from '#libs/contract';
+import {
+  type DesiredState,
+  type EndpointInput,
+  type Node,
+  nodeEndpoints,
+  userEndpoints,
+} from '#libs/contract';
 import type { NodeActor } from '../auth/actor.ts';
 import { Caller, Endpoint, Gone, Input } from '../http/endpoint.decorator.ts';
 import { NodesService } from './nodes.service.ts';

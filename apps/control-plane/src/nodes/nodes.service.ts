@@ -26,17 +26,32 @@ export class NodesService {
 
   /** Nodes that have something of the app. */
   async nodesOf(database: Database, appId: string): Promise<string[]> {
-    const instances = await database.instance.findMany({ where: { appId, goneAt: null }, select: { nodeId: true } });
-    const builds = await database.build.findMany({ where: { appId, status: 'running' }, select: { nodeId: true } });
+    const instances = await database.instance.findMany({
+      where: { appId, goneAt: null },
+      select: { nodeId: true },
+    });
+    const builds = await database.build.findMany({
+      where: { appId, status: 'running' },
+      select: { nodeId: true },
+    });
     const volumes = await database.volume.findMany({ where: { appId }, select: { nodeId: true } });
     return [...new Set([...instances, ...builds, ...volumes].flatMap((row) => row.nodeId ?? []))];
   }
 
   /** Where one more instance of the service goes; its app's volumes are bound to that node from then on. */
-  async place(tx: Database, of: { appId: string; service: string }): Promise<{ node: string } | { refused: string }> {
-    const volumes = await tx.volume.findMany({ where: { appId: of.appId }, select: { id: true, nodeId: true } });
+  async place(
+    tx: Database,
+    of: { appId: string; service: string },
+  ): Promise<{ node: string } | { refused: string }> {
+    const volumes = await tx.volume.findMany({
+      where: { appId: of.appId },
+      select: { id: true, nodeId: true },
+    });
     const pinnedTo = volumes.find((volume) => volume.nodeId)?.nodeId ?? null;
-    const chosen = chooseNode(await this.#facts(tx, of), { memoryBytes: DEFAULT_RESOURCES.memoryBytes, pinnedTo });
+    const chosen = chooseNode(await this.#facts(tx, of), {
+      memoryBytes: DEFAULT_RESOURCES.memoryBytes,
+      pinnedTo,
+    });
     if ('node' in chosen && volumes.some((volume) => volume.nodeId === null)) {
       await tx.volume.updateMany({ where: { appId: of.appId, nodeId: null }, data: { nodeId: chosen.node } });
     }
@@ -53,10 +68,18 @@ export class NodesService {
   }
 
   /** The desired state once its version is not `version`, or null after `waitSeconds`. */
-  async waitForDesired(nodeId: string, version: number, waitSeconds: number, gone: AbortSignal): Promise<DesiredState | null> {
+  async waitForDesired(
+    nodeId: string,
+    version: number,
+    waitSeconds: number,
+    gone: AbortSignal,
+  ): Promise<DesiredState | null> {
     const signal = AbortSignal.any([gone, AbortSignal.timeout(waitSeconds * 1000 + 1)]);
     for await (const _ of this.bus.watch(`node:${nodeId}`, { everyMs: LOOK_AGAIN_MS, signal })) {
-      const node = await this.prisma.node.findUniqueOrThrow({ where: { id: nodeId }, select: { desiredVersion: true } });
+      const node = await this.prisma.node.findUniqueOrThrow({
+        where: { id: nodeId },
+        select: { desiredVersion: true },
+      });
       if (node.desiredVersion !== version) return this.desiredState.of(nodeId);
     }
     return null;
@@ -93,22 +116,26 @@ export class NodesService {
       orderBy: { createdAt: 'asc' },
       include: { _count: { select: { instances: { where: { goneAt: null } } } } },
     });
-    const items = rows.map((row): Node => ({
-      id: row.id,
-      name: row.name,
-      status: isReady(row) ? 'ready' : 'lost',
-      memoryBytes: Number(row.memoryBytes),
-      cpus: row.cpus,
-      instances: row._count.instances,
-      version: row.version,
-      lastSeenAt: row.lastSeenAt?.toISOString() ?? null,
-    }));
+    const items = rows.map(
+      (row): Node => ({
+        id: row.id,
+        name: row.name,
+        status: isReady(row) ? 'ready' : 'lost',
+        memoryBytes: Number(row.memoryBytes),
+        cpus: row.cpus,
+        instances: row._count.instances,
+        version: row.version,
+        lastSeenAt: row.lastSeenAt?.toISOString() ?? null,
+      }),
+    );
     return { items };
   }
 
   async #facts(tx: Database, of: { appId: string; service: string }) {
     const rows = await tx.node.findMany({
-      include: { instances: { where: { goneAt: null, wanted: true }, select: { appId: true, service: true } } },
+      include: {
+        instances: { where: { goneAt: null, wanted: true }, select: { appId: true, service: true } },
+      },
     });
     return rows.map((row) => ({
       id: row.id,
@@ -152,10 +179,20 @@ async function applyReports(tx: Database, nodeId: string, observed: ObservedStat
 }
 
 /** Notes the instances that the node was told to stop and that it, acting on that, no longer has. */
-async function markGone(tx: Database, nodeId: string, observed: ObservedState, desiredVersion: number): Promise<string[]> {
+async function markGone(
+  tx: Database,
+  nodeId: string,
+  observed: ObservedState,
+  desiredVersion: number,
+): Promise<string[]> {
   if (observed.desiredVersion !== desiredVersion) return [];
   const gone = await tx.instance.findMany({
-    where: { nodeId, goneAt: null, wanted: false, id: { notIn: observed.instances.map((report) => report.id) } },
+    where: {
+      nodeId,
+      goneAt: null,
+      wanted: false,
+      id: { notIn: observed.instances.map((report) => report.id) },
+    },
     select: { id: true, appId: true },
   });
   if (gone.length === 0) return [];

@@ -48,7 +48,8 @@ export class ImagesService {
   async #assertOwned(repository: string, organizationId: string): Promise<void> {
     const appId = repository.split('/')[0] ?? '';
     const app = await this.prisma.app.findFirst({ where: { id: appId, organizationId } });
-    if (!app) throw new PlatformError('not_found', `there is no image ${repository} in the platform's registry`);
+    if (!app)
+      throw new PlatformError('not_found', `there is no image ${repository} in the platform's registry`);
   }
 }
 

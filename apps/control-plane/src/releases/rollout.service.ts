@@ -4,12 +4,12 @@ import { PlatformError } from '#libs/errors';
 import type { AppRow } from '../apps/apps.repository.ts';
 import type { UserActor } from '../auth/actor.ts';
 import { type Database, lockApp, newId, PrismaService } from '../database/prisma.service.ts';
+import { servicesOf } from '../deployments/app-facts.ts';
 import { addDeploymentEvents, endDeployment } from '../deployments/deployment-records.ts';
 import { DeploymentsService } from '../deployments/deployments.service.ts';
 import { ReconcileQueue } from '../deployments/reconcile.queue.ts';
 import { EventBus } from '../events/event-bus.ts';
 import { bumpRoutes } from '../routers/route-version.ts';
-import { servicesOf } from '../deployments/app-facts.ts';
 import { VariablesService } from '../variables/variables.service.ts';
 import { ImagesService } from './images.service.ts';
 
@@ -109,7 +109,13 @@ export class RolloutService {
       const result = await this.variables.change(tx, app.id, change);
       if (!result.changed) return { ...result, deploymentId: null };
       await tx.event.create({
-        data: { organizationId: app.organizationId, appId: app.id, actor: actorId, kind: 'config.changed', message: names },
+        data: {
+          organizationId: app.organizationId,
+          appId: app.id,
+          actor: actorId,
+          kind: 'config.changed',
+          message: names,
+        },
       });
       return { ...result, deploymentId: await this.redeploy(tx, app.id, `config change: ${names}`, actorId) };
     });
@@ -133,7 +139,14 @@ export class RolloutService {
     if (!base) return null;
     const source = base.source === 'platform' ? ('platform' as const) : ('external' as const);
     const { repository, digest } = base;
-    return this.#create(tx, appId, { repository, source, digest, services: servicesOf(base), reason, createdBy });
+    return this.#create(tx, appId, {
+      repository,
+      source,
+      digest,
+      services: servicesOf(base),
+      reason,
+      createdBy,
+    });
   }
 
   /** Sets a deployment in motion after the transaction that made it. */
@@ -159,17 +172,35 @@ export class RolloutService {
 
   /** Writes release and deployment; a deployment that was running is superseded. The app's lock must be held. */
   async #create(tx: Database, appId: string, release: NewRelease): Promise<string> {
-    const last = await tx.release.findFirst({ where: { appId }, orderBy: { number: 'desc' }, select: { number: true } });
+    const last = await tx.release.findFirst({
+      where: { appId },
+      orderBy: { number: 'desc' },
+      select: { number: true },
+    });
     const configVersion = release.configVersion ?? (await this.#latestConfig(tx, appId));
     const { services, configVersion: _, ...rest } = release;
     const row = await tx.release.create({
-      data: { ...rest, id: newId('release'), appId, number: (last?.number ?? 0) + 1, configVersion, services },
+      data: {
+        ...rest,
+        id: newId('release'),
+        appId,
+        number: (last?.number ?? 0) + 1,
+        configVersion,
+        services,
+      },
     });
     for (const { name } of services) {
       const scale = name === 'web' ? 1 : 0;
-      await tx.service.upsert({ where: { appId_name: { appId, name } }, create: { appId, name, scale }, update: {} });
+      await tx.service.upsert({
+        where: { appId_name: { appId, name } },
+        create: { appId, name, scale },
+        update: {},
+      });
     }
-    const running = await tx.deployment.findMany({ where: { appId, status: 'running' }, select: { id: true } });
+    const running = await tx.deployment.findMany({
+      where: { appId, status: 'running' },
+      select: { id: true },
+    });
     for (const { id } of running) await endDeployment(tx, id, { status: 'superseded' });
     const deployment = await tx.deployment.create({
       data: {
@@ -192,18 +223,27 @@ export class RolloutService {
   }
 
   async #rollbackTarget(tx: Database, app: AppRow, wanted: number | undefined) {
-    const current = await tx.app.findUniqueOrThrow({ where: { id: app.id }, include: { currentRelease: true } });
+    const current = await tx.app.findUniqueOrThrow({
+      where: { id: app.id },
+      include: { currentRelease: true },
+    });
     const serving = current.currentRelease;
     const successful = { deployments: { some: { status: 'succeeded' as const } } };
     const release = await tx.release.findFirst({
-      where: wanted === undefined ? { appId: app.id, number: { lt: serving?.number ?? 0 }, ...successful } : { appId: app.id, number: wanted },
+      where:
+        wanted === undefined
+          ? { appId: app.id, number: { lt: serving?.number ?? 0 }, ...successful }
+          : { appId: app.id, number: wanted },
       orderBy: { number: 'desc' },
     });
     if (!release) {
       const what = wanted === undefined ? 'no earlier release that was live' : `no release v${wanted}`;
-      throw new PlatformError('not_found', `${app.slug} has ${what}`, { hint: 'See them with `gantry releases`.' });
+      throw new PlatformError('not_found', `${app.slug} has ${what}`, {
+        hint: 'See them with `gantry releases`.',
+      });
     }
-    if (release.id === serving?.id) throw new PlatformError('conflict', `v${release.number} is what serves now`);
+    if (release.id === serving?.id)
+      throw new PlatformError('conflict', `v${release.number} is what serves now`);
     return release;
   }
 }

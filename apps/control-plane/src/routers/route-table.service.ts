@@ -13,7 +13,10 @@ const LOOK_AGAIN_MS = 5_000;
 const parts = {
   services: { where: { name: ROUTED_SERVICE } },
   deployments: { where: { status: 'running' }, select: { id: true }, take: 1 },
-  instances: { where: { goneAt: null, wanted: true, drainingAt: null, service: ROUTED_SERVICE }, orderBy: { id: 'asc' } },
+  instances: {
+    where: { goneAt: null, wanted: true, drainingAt: null, service: ROUTED_SERVICE },
+    orderBy: { id: 'asc' },
+  },
 } satisfies Prisma.AppInclude;
 type Row = Prisma.AppGetPayload<{ include: typeof parts }>;
 
@@ -28,7 +31,12 @@ export class RouteTableService {
   ) {}
 
   /** Takes a router's report; answers the table once its version differs from the reported one, or null in the end. */
-  async sync(routerId: string, report: RouterReport, waitSeconds: number, gone: AbortSignal): Promise<RouteTable | null> {
+  async sync(
+    routerId: string,
+    report: RouterReport,
+    waitSeconds: number,
+    gone: AbortSignal,
+  ): Promise<RouteTable | null> {
     await this.#take(routerId, report);
     const signal = AbortSignal.any([gone, AbortSignal.timeout(waitSeconds * 1000 + 1)]);
     for await (const _ of this.bus.watch('routes', { everyMs: LOOK_AGAIN_MS, signal })) {
@@ -40,10 +48,20 @@ export class RouteTableService {
   async #take(routerId: string, report: RouterReport): Promise<void> {
     await this.prisma.router.update({
       where: { id: routerId },
-      data: { name: report.router, appliedVersion: report.appliedVersion, busy: report.busy, lastSeenAt: new Date() },
+      data: {
+        name: report.router,
+        appliedVersion: report.appliedVersion,
+        busy: report.busy,
+        lastSeenAt: new Date(),
+      },
     });
     const waiting = await this.prisma.instance.findMany({
-      where: { goneAt: null, wanted: true, drainVersion: { lte: report.appliedVersion }, id: { notIn: report.busy } },
+      where: {
+        goneAt: null,
+        wanted: true,
+        drainVersion: { lte: report.appliedVersion },
+        id: { notIn: report.busy },
+      },
       select: { appId: true },
       distinct: ['appId'],
     });
@@ -78,5 +96,7 @@ export class RouteTableService {
 function stateWithoutTargets(app: Row, serving: Row['instances']): Route['state'] {
   if (!app.currentReleaseId) return app.deployments.length ? 'deploying' : 'empty';
   if ((app.services[0]?.scale ?? 0) === 0) return 'stopped';
-  return serving.some((instance) => instance.state === 'backoff' || instance.state === 'failed') ? 'crashed' : 'deploying';
+  return serving.some((instance) => instance.state === 'backoff' || instance.state === 'failed')
+    ? 'crashed'
+    : 'deploying';
 }

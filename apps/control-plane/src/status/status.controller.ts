@@ -1,6 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
-import { endpoint, type PlatformStatus, userEndpoints } from '#libs/contract';
 import { z } from 'zod';
+import { endpoint, type PlatformStatus, userEndpoints } from '#libs/contract';
 import type { UserActor } from '../auth/actor.ts';
 import { apiUrl, type ControlPlaneConfig } from '../config.ts';
 import { Caller, Endpoint } from '../http/endpoint.decorator.ts';
@@ -10,12 +10,20 @@ import { VERSION } from '../version.ts';
 import { StatusService } from './status.service.ts';
 
 const health = endpoint({
-  name: 'platform.health', method: 'GET', path: '/healthz', summary: 'Answers once the control plane serves',
-  audience: 'none', response: z.object({ status: z.literal('ok') }),
+  name: 'platform.health',
+  method: 'GET',
+  path: '/healthz',
+  summary: 'Answers once the control plane serves',
+  audience: 'none',
+  response: z.object({ status: z.literal('ok') }),
 });
 const openApi = endpoint({
-  name: 'platform.openapi', method: 'GET', path: '/openapi.json', summary: 'This API as OpenAPI 3.1',
-  audience: 'none', response: z.unknown(),
+  name: 'platform.openapi',
+  method: 'GET',
+  path: '/openapi.json',
+  summary: 'This API as OpenAPI 3.1',
+  audience: 'none',
+  response: z.unknown(),
 });
 
 @Controller()

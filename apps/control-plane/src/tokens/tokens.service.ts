@@ -16,7 +16,9 @@ export class TokensService {
     const secret = `gantry_${randomSecret()}`;
     const owner = { userId: actor.user.id, organizationId: actor.organization.id };
     try {
-      const row = await this.prisma.token.create({ data: { id: newId('token'), name, hash: hashToken(secret), ...owner } });
+      const row = await this.prisma.token.create({
+        data: { id: newId('token'), name, hash: hashToken(secret), ...owner },
+      });
       return { ...present(row), secret };
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
@@ -25,7 +27,10 @@ export class TokensService {
   }
 
   async list(actor: UserActor): Promise<{ items: Token[] }> {
-    const rows = await this.prisma.token.findMany({ where: { userId: actor.user.id }, orderBy: { createdAt: 'asc' } });
+    const rows = await this.prisma.token.findMany({
+      where: { userId: actor.user.id },
+      orderBy: { createdAt: 'asc' },
+    });
     return { items: rows.map(present) };
   }
 

@@ -22,14 +22,19 @@ export class VariablesService {
   }
 
   /** The newest version and its variables; version 0 without any if nothing was ever set. */
-  async latest(appId: string, database: Database = this.prisma): Promise<{ version: number; variables: ConfigMap }> {
+  async latest(
+    appId: string,
+    database: Database = this.prisma,
+  ): Promise<{ version: number; variables: ConfigMap }> {
     const row = await database.configVersion.findFirst({ where: { appId }, orderBy: { version: 'desc' } });
     if (!row) return { version: 0, variables: {} };
     return { version: row.version, variables: this.#open(row) };
   }
 
   async at(appId: string, version: number): Promise<ConfigMap> {
-    const row = await this.prisma.configVersion.findUniqueOrThrow({ where: { appId_version: { appId, version } } });
+    const row = await this.prisma.configVersion.findUniqueOrThrow({
+      where: { appId_version: { appId, version } },
+    });
     return this.#open(row);
   }
 
@@ -53,7 +58,10 @@ export class VariablesService {
     );
     const text = JSON.stringify(next);
     if (Object.keys(next).length > MAX_VARIABLES || text.length > MAX_TOTAL_BYTES) {
-      throw new PlatformError('too_large', `config is limited to ${MAX_VARIABLES} variables and ${MAX_TOTAL_BYTES / 1024} KiB in all`);
+      throw new PlatformError(
+        'too_large',
+        `config is limited to ${MAX_VARIABLES} variables and ${MAX_TOTAL_BYTES / 1024} KiB in all`,
+      );
     }
     if (Object.values(next).some((value) => value.includes('\0'))) {
       throw new PlatformError('invalid_input', 'config values are text: they cannot hold a NUL byte');

@@ -22,7 +22,11 @@ export class VolumesService {
   ) {}
 
   async list(app: AppRow): Promise<{ items: Volume[] }> {
-    const rows = await this.prisma.volume.findMany({ where: { appId: app.id }, include, orderBy: { name: 'asc' } });
+    const rows = await this.prisma.volume.findMany({
+      where: { appId: app.id },
+      include,
+      orderBy: { name: 'asc' },
+    });
     return { items: rows.map(present) };
   }
 
@@ -33,24 +37,35 @@ export class VolumesService {
     actorId: string,
   ): Promise<{ volume: Volume; deployment: Deployment | null }> {
     const id = newId('volume');
-    const deploymentId = await this.prisma.$transaction(async (tx) => {
-      await lockApp(tx, app.id);
-      const existing = await tx.volume.findMany({ where: { appId: app.id } });
-      if (existing.length >= MAX_VOLUMES_PER_APP) {
-        throw new PlatformError('limit_exceeded', `an app can have ${MAX_VOLUMES_PER_APP} volumes`);
-      }
-      const nested = existing.find((other) => overlap(other.mountPath, volume.mountPath));
-      if (nested) throw new PlatformError('conflict', `volume ${nested.name} is at ${nested.mountPath} already`);
-      // An app's instances and its other volumes are on one node, if it has any: this one belongs there too.
-      const nodeId = existing.find((other) => other.nodeId)?.nodeId ?? (await nodeOfInstances(tx, app.id));
-      await tx.volume.create({ data: { id, organizationId: app.organizationId, appId: app.id, nodeId, ...volume } });
-      if (nodeId) await this.nodes.bump(tx, nodeId);
-      await record(tx, app, actorId, 'volume.created', `created volume ${volume.name} at ${volume.mountPath}`);
-      return this.rollout.redeploy(tx, app.id, `volume ${volume.name} added`, actorId);
-    }).catch((error: unknown) => {
-      if (!isUniqueViolation(error)) throw error;
-      throw new PlatformError('conflict', `${app.slug} has a volume named ${volume.name} already`);
-    });
+    const deploymentId = await this.prisma
+      .$transaction(async (tx) => {
+        await lockApp(tx, app.id);
+        const existing = await tx.volume.findMany({ where: { appId: app.id } });
+        if (existing.length >= MAX_VOLUMES_PER_APP) {
+          throw new PlatformError('limit_exceeded', `an app can have ${MAX_VOLUMES_PER_APP} volumes`);
+        }
+        const nested = existing.find((other) => overlap(other.mountPath, volume.mountPath));
+        if (nested)
+          throw new PlatformError('conflict', `volume ${nested.name} is at ${nested.mountPath} already`);
+        // An app's instances and its other volumes are on one node, if it has any: this one belongs there too.
+        const nodeId = existing.find((other) => other.nodeId)?.nodeId ?? (await nodeOfInstances(tx, app.id));
+        await tx.volume.create({
+          data: { id, organizationId: app.organizationId, appId: app.id, nodeId, ...volume },
+        });
+        if (nodeId) await this.nodes.bump(tx, nodeId);
+        await record(
+          tx,
+          app,
+          actorId,
+          'volume.created',
+          `created volume ${volume.name} at ${volume.mountPath}`,
+        );
+        return this.rollout.redeploy(tx, app.id, `volume ${volume.name} added`, actorId);
+      })
+      .catch((error: unknown) => {
+        if (!isUniqueViolation(error)) throw error;
+        throw new PlatformError('conflict', `${app.slug} has a volume named ${volume.name} already`);
+      });
     const deployment = deploymentId ? await this.rollout.announce(app.id, deploymentId) : null;
     const row = await this.prisma.volume.findUniqueOrThrow({ where: { id }, include });
     return { volume: present(row), deployment };
@@ -78,12 +93,23 @@ function overlap(a: string, b: string): boolean {
 }
 
 async function nodeOfInstances(tx: Prisma.TransactionClient, appId: string): Promise<string | null> {
-  const row = await tx.instance.findFirst({ where: { appId, goneAt: null, wanted: true }, select: { nodeId: true } });
+  const row = await tx.instance.findFirst({
+    where: { appId, goneAt: null, wanted: true },
+    select: { nodeId: true },
+  });
   return row?.nodeId ?? null;
 }
 
-async function record(tx: Prisma.TransactionClient, app: AppRow, actor: string, kind: string, message: string): Promise<void> {
-  await tx.event.create({ data: { organizationId: app.organizationId, appId: app.id, actor, kind, message } });
+async function record(
+  tx: Prisma.TransactionClient,
+  app: AppRow,
+  actor: string,
+  kind: string,
+  message: string,
+): Promise<void> {
+  await tx.event.create({
+    data: { organizationId: app.organizationId, appId: app.id, actor, kind, message },
+  });
 }
 
 function present(row: Prisma.VolumeGetPayload<{ include: typeof include }>): Volume {

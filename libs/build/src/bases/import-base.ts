@@ -10,11 +10,11 @@ export async function importBase(engine: Engine, base: BaseImage): Promise<void>
     if (await engine.hasLayer(layer.diffId)) continue;
     const file = createReadStream(path.join(base.folder, layer.file));
     if (!layer.gzip) {
-      await engine.importLayer(layer.diffId, file);
+      await engine.importLayer(layer.diffId, file, { share: true });
       continue;
     }
     const gunzip = createGunzip();
     file.on('error', (error) => gunzip.destroy(error));
-    await engine.importLayer(layer.diffId, file.pipe(gunzip));
+    await engine.importLayer(layer.diffId, file.pipe(gunzip), { share: true });
   }
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, renameSync } from 'node:fs';
-import { access, mkdir, readdir, rename } from 'node:fs/promises';
+import { access, mkdir, readdir, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { isSystemError, PlatformError } from '#libs/errors';
@@ -10,6 +10,8 @@ import { syncFileSystem } from '../kernel/libc.ts';
 import { removeTree } from '../rootfs/mount-rootfs.ts';
 
 const UNFINISHED = 'new-';
+/** In a shared folder another process may be at work on what looks unfinished; none takes this long. */
+const SHARED_UNFINISHED_AGE_MS = 60 * 60_000;
 const PLAIN_TAR = 'application/vnd.oci.image.layer.v1.tar';
 
 export interface LayerSource {
@@ -22,45 +24,58 @@ export interface LayerSource {
  * to disk, then renamed. Owners on disk are the image's own ids.
  */
 export class LayerStore {
-  readonly #folder: string;
   readonly #making = new Map<string, Promise<void>>();
 
+  /**
+   * @param folder one folder a layer
+   * @param shared layers that several installations of this machine use; never pruned from here
+   */
   constructor(
-    root: string,
+    readonly folder: string,
     private readonly exec: Exec,
+    private readonly shared?: LayerStore,
     private readonly limits: Partial<LayerLimits> = {},
-  ) {
-    this.#folder = path.join(root, 'layers');
-  }
+  ) {}
 
   /** Makes the folder and removes what a crash left unfinished. Only root passes: set-uid programs lie in here. */
-  async prepare(): Promise<void> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    for (const name of await readdir(this.#folder)) {
-      if (name.startsWith(UNFINISHED)) await removeTree(this.exec, path.join(this.#folder, name));
+  async prepare(minAgeMs = 0): Promise<void> {
+    await mkdir(this.folder, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(this.folder)) {
+      if (!name.startsWith(UNFINISHED)) continue;
+      const file = path.join(this.folder, name);
+      const { mtimeMs } = await stat(file);
+      if (Date.now() - mtimeMs >= minAgeMs) await removeTree(this.exec, file);
     }
+    await this.shared?.prepare(SHARED_UNFINISHED_AGE_MS);
   }
 
   async has(diffId: string): Promise<boolean> {
-    assertDigest(diffId);
-    try {
-      await access(path.join(this.#folder, digestHex(diffId)));
-      return true;
-    } catch (error) {
-      if (isSystemError(error, 'ENOENT')) return false;
-      throw error;
-    }
+    return (await this.#find(diffId)) !== undefined;
   }
 
   /** The folders of layers; throws `not_found` when one is missing. */
   async folders(diffIds: readonly string[]): Promise<string[]> {
-    for (const diffId of diffIds) {
-      if (await this.has(diffId)) continue;
-      throw new PlatformError('not_found', `the layer ${diffId} is not on this node`, {
-        hint: 'pull the image again',
-      });
+    return Promise.all(
+      diffIds.map(async (diffId) => {
+        const folder = await this.#find(diffId);
+        if (folder) return folder;
+        throw new PlatformError('not_found', `the layer ${diffId} is not on this node`, {
+          hint: 'pull the image again',
+        });
+      }),
+    );
+  }
+
+  async #find(diffId: string): Promise<string | undefined> {
+    assertDigest(diffId);
+    const folder = path.join(this.folder, digestHex(diffId));
+    try {
+      await access(folder);
+      return folder;
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return this.shared ? this.shared.#find(diffId) : undefined;
+      throw error;
     }
-    return diffIds.map((diffId) => path.join(this.#folder, digestHex(diffId)));
   }
 
   /**
@@ -86,7 +101,9 @@ export class LayerStore {
     }
   }
 
-  import(diffId: string, tar: Readable): Promise<'made' | 'here'> {
+  /** As `ensure`, from a plain tar; `share` puts it where the machine's other installations find it too. */
+  import(diffId: string, tar: Readable, share = false): Promise<'made' | 'here'> {
+    if (share && this.shared) return this.shared.import(diffId, tar);
     return this.ensure(diffId, { open: () => tar, mediaType: PLAIN_TAR });
   }
 
@@ -96,12 +113,12 @@ export class LayerStore {
    */
   async prune(isNeeded: (diffId: string) => boolean): Promise<number> {
     let removed = 0;
-    for (const name of await readdir(this.#folder)) {
+    for (const name of await readdir(this.folder)) {
       const diffId = `sha256:${name}`;
       if (name.startsWith(UNFINISHED) || isNeeded(diffId) || this.#making.has(diffId)) continue;
       // Out of sight first: a removal that is cut short must not leave half a layer under its name.
-      const doomed = path.join(this.#folder, `${UNFINISHED}${name}-removed`);
-      renameSync(path.join(this.#folder, name), doomed);
+      const doomed = path.join(this.folder, `${UNFINISHED}${name}-removed`);
+      renameSync(path.join(this.folder, name), doomed);
       await removeTree(this.exec, doomed);
       removed++;
     }
@@ -111,7 +128,7 @@ export class LayerStore {
   async #makeIfMissing(diffId: string, source: LayerSource, signal?: AbortSignal): Promise<'made' | 'here'> {
     if (await this.has(diffId)) return 'here';
     const name = digestHex(diffId);
-    const target = path.join(this.#folder, `${UNFINISHED}${name}-${randomBytes(4).toString('hex')}`);
+    const target = path.join(this.folder, `${UNFINISHED}${name}-${randomBytes(4).toString('hex')}`);
     try {
       await mkdir(target, { mode: 0o755 });
       await applyLayer({
@@ -123,9 +140,13 @@ export class LayerStore {
         limits: this.limits,
         signal,
       });
-      await flush(this.#folder);
-      await rename(target, path.join(this.#folder, name));
-      await syncFolder(this.#folder);
+      await flush(this.folder);
+      await rename(target, path.join(this.folder, name)).catch(async (error: unknown) => {
+        // Another installation was faster with a shared one.
+        if (!isSystemError(error, 'ENOTEMPTY', 'EEXIST')) throw error;
+        await removeTree(this.exec, target);
+      });
+      await syncFolder(this.folder);
       return 'made';
     } catch (error) {
       await removeTree(this.exec, target);
