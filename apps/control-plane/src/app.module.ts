@@ -115,8 +115,8 @@ const services = [
   VolumesService,
 ];
 
-// biome-ignore lint/complexity/noStaticOnlyClass: a dynamic module is a class with a static factory (NestJS)
 @Module({})
+// biome-ignore lint/complexity/noStaticOnlyClass: a dynamic module is a class with a static factory (NestJS)
 export class AppModule {
   static of(config: ControlPlaneConfig, log: Logger): DynamicModule {
     return {
