@@ -95,3 +95,16 @@ describe('WebSockets', () => {
     expect(echoed).toBe('echo ping');
   });
 });
+
+describe('an app that never listens on $PORT', () => {
+  it('fails its deployment within the time limit, says so, and the old release serves', async () => {
+    const repo = await launch('express', 'deaf');
+    await repo.write('mode.txt', 'deaf');
+    await repo.commit('never listen');
+    const pushed = await repo.push();
+    expect(pushed.stderr).toContain('[remote rejected] main -> main (deployment failed)');
+    expect(pushed.stderr).toContain('did not listen on $PORT (8080) within 60 s');
+    expect(pushed.stderr).toContain('running, but not listening');
+    expect((await ask(platform.httpPort, 'deaf.gantry.localhost')).status).toBe(200);
+  });
+});

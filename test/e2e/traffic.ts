@@ -6,18 +6,16 @@ export interface Answer {
   headers: http.IncomingHttpHeaders;
 }
 
+export interface RequestOptions {
+  path?: string;
+  agent?: http.Agent;
+  method?: string;
+  body?: string;
+  headers?: Record<string, string>;
+}
+
 /** One request to an app of a platform on this machine. */
-export function ask(
-  port: number,
-  host: string,
-  options: {
-    path?: string;
-    agent?: http.Agent;
-    method?: string;
-    body?: string;
-    headers?: Record<string, string>;
-  } = {},
-): Promise<Answer> {
+export function ask(port: number, host: string, options: RequestOptions = {}): Promise<Answer> {
   const { path = '/', agent, method = 'GET', body, headers = {} } = options;
   return new Promise((resolve, reject) => {
     const request = http.request(
@@ -60,6 +58,7 @@ export class Traffic {
     private readonly port: number,
     private readonly host: string,
     lanes = 4,
+    private readonly request: RequestOptions = {},
   ) {
     this.#lanes = Array.from({ length: lanes }, (_, i) => this.#run(i % 2 ? this.#kept : undefined));
   }
@@ -75,7 +74,10 @@ export class Traffic {
     while (this.#running) {
       this.total++;
       try {
-        const { status, body } = await ask(this.port, this.host, agent ? { agent } : {});
+        const { status, body } = await ask(this.port, this.host, {
+          ...this.request,
+          ...(agent ? { agent } : {}),
+        });
         if (status === 200) this.bodies.set(body, (this.bodies.get(body) ?? 0) + 1);
         else this.failures.push(`${status} ${body.slice(0, 80)}`);
       } catch (error) {

@@ -17,7 +17,9 @@ export class Deadlines {
   readonly #timer: NodeJS.Timeout;
 
   constructor(tickMs = 100) {
-    this.#timer = setInterval(() => this.#tick(), tickMs);
+    // After a round of I/O: timers come first in the event loop, and after a time in which this process was kept from
+    // running, what arrived meanwhile must be taken before anybody is called late.
+    this.#timer = setInterval(() => setImmediate(() => this.#tick()), tickMs);
     this.#timer.unref();
   }
 

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemExec } from '#libs/host';
@@ -188,6 +189,18 @@ describe('a container’s network', () => {
     });
     expect(await call(address, 8080, 'org_b')).toBe('TIMEOUT');
     await f.engine.remove('inst_server');
+  });
+
+  it('keeps the bridge’s hardware address as containers come and go, so that none answers to a stale one', async () => {
+    const gateway = (await serve('inst_first', 'org_a')).replace(/\d+$/, '1');
+    const { stdout } = await systemExec.run('ip', ['-json', 'address', 'show', 'to', gateway]);
+    const bridge = (JSON.parse(stdout) as { ifname?: string }[]).find(({ ifname }) => ifname)?.ifname;
+    const hardwareAddress = () => readFile(`/sys/class/net/${bridge}/address`, 'utf8');
+    const first = await hardwareAddress();
+    await serve('inst_second', 'org_a');
+    await f.engine.remove('inst_first');
+    expect(await hardwareAddress()).toBe(first);
+    await f.engine.remove('inst_second');
   });
 
   it('gives every container an address of its own, and takes no range that the machine routes', async () => {

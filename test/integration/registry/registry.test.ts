@@ -374,7 +374,7 @@ describe('limits', () => {
   it('says that it is out of order without saying where its files are', async () => {
     registry = await serveRegistry();
     await fetch(url(''));
-    await rm(path.join(registry.folder, 'uploads'), { recursive: true });
+    await rm(path.join(registry.folder, 'uploads'), { recursive: true, force: true });
     await writeFile(path.join(registry.folder, 'uploads'), 'in the way');
     const response = await call('POST', 'a/b/blobs/uploads/');
     expect(response.status).toBe(500);

@@ -19,11 +19,17 @@ export function servicesOf(release: { services: Prisma.JsonValue }): ServiceDefi
   return ServiceDefinitions.parse(release.services);
 }
 
+/** The time, and since when this control plane has been there to be reported to; both in milliseconds since the epoch. */
+export interface Listening {
+  nowMs: number;
+  sinceMs: number;
+}
+
 /** Everything that the planner needs to know of one app, read inside the transaction that will act on it. */
 export async function readAppFacts(
   database: Database,
   appId: string,
-  nowMs: number,
+  { nowMs, sinceMs }: Listening,
 ): Promise<AppFacts & { deploymentId: string | null }> {
   const app = await database.app.findUniqueOrThrow({
     where: { id: appId },
@@ -41,9 +47,9 @@ export async function readAppFacts(
     },
   });
   const routers = await database.router.findMany({
-    where: { lastSeenAt: { gt: new Date(nowMs - ROUTER_LOST_AFTER_MS) } },
+    where: { lastSeenAt: { gt: heardAfter({ nowMs, sinceMs }, ROUTER_LOST_AFTER_MS) } },
   });
-  const seenAfter = new Date(nowMs - NODE_LOST_AFTER_MS);
+  const seenAfter = heardAfter({ nowMs, sinceMs }, NODE_LOST_AFTER_MS);
   const readyNodes = await database.node.count({ where: { lastSeenAt: { gt: seenAfter } } });
   const movable = readyNodes > 0 && app.volumes.length === 0;
   const instances = app.instances.map((row): InstanceFacts => {
@@ -57,7 +63,8 @@ export async function readAppFacts(
       message: row.message,
       lost: movable && unseen,
       createdAtMs: row.createdAt.getTime(),
-      drainingSinceMs: row.drainingAt?.getTime() ?? null,
+      // routers had nobody to hear it from before, or to tell that they have let go
+      drainingSinceMs: row.drainingAt && Math.max(row.drainingAt.getTime(), sinceMs),
       letGo:
         row.service !== ROUTED_SERVICE ||
         routers.every(
@@ -80,4 +87,9 @@ export async function readAppFacts(
     deploymentId: deployment?.id ?? null,
     instances,
   };
+}
+
+/** What was last heard of before then is lost. Nothing is while silence may be this control plane's own absence. */
+function heardAfter({ nowMs, sinceMs }: Listening, lostAfterMs: number): Date {
+  return new Date(nowMs - sinceMs < lostAfterMs ? 0 : nowMs - lostAfterMs);
 }

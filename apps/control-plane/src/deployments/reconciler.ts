@@ -36,6 +36,8 @@ export class Reconciler {
     'fail-deployment': (step, round) => this.#fail(step, round),
   };
 
+  readonly #listeningSinceMs = Date.now();
+
   constructor(
     private readonly prisma: PrismaService,
     private readonly nodes: NodesService,
@@ -87,7 +89,7 @@ export class Reconciler {
   async #settle(tx: Database, appId: string, topics: Set<Topic>): Promise<number | null> {
     let plan: AppPlan | undefined;
     for (let i = 0; i < MAX_ROUNDS; i++) {
-      const facts = await readAppFacts(tx, appId, Date.now());
+      const facts = await readAppFacts(tx, appId, { nowMs: Date.now(), sinceMs: this.#listeningSinceMs });
       const round: Round = { tx, appId, deploymentId: facts.deploymentId, topics, refused: new Set() };
       plan = planApp(facts);
       for (const step of plan.steps) await this.#run(step, round);

@@ -10,6 +10,7 @@ import { CONFIG } from '../tokens.ts';
 
 const LOOK_AGAIN_MS = 5_000;
 
+const ROUTES_VERSION = { where: { name: 'routes' } } as const;
 const parts = {
   services: { where: { name: ROUTED_SERVICE } },
   deployments: { where: { status: 'running' }, select: { id: true }, take: 1 },
@@ -69,13 +70,22 @@ export class RouteTableService {
   }
 
   async #version(): Promise<number> {
-    return (await this.prisma.counter.findUniqueOrThrow({ where: { name: 'routes' } })).value;
+    return (await this.prisma.counter.findUniqueOrThrow(ROUTES_VERSION)).value;
   }
 
+  /**
+   * Read as of one moment. Relations are queries of their own; a switch of releases between them would show an app with
+   * its old release and only the new one's instances: no targets at all.
+   */
   async #table(): Promise<RouteTable> {
-    const version = await this.#version(); // first: what is read after it is at least as new
-    const apps = await this.prisma.app.findMany({ include: parts, orderBy: { slug: 'asc' } });
-    return { version, routes: apps.map((app) => this.#route(app)) };
+    const [version, apps] = await this.prisma.$transaction(
+      [
+        this.prisma.counter.findUniqueOrThrow(ROUTES_VERSION),
+        this.prisma.app.findMany({ include: parts, orderBy: { slug: 'asc' } }),
+      ],
+      { isolationLevel: 'RepeatableRead' },
+    );
+    return { version: version.value, routes: apps.map((app) => this.#route(app)) };
   }
 
   #route(app: Row): Route {

@@ -16,6 +16,8 @@ const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, LINKINFO: 18, NET_NS_F
 const NLA_F_NESTED = 0x8000;
 const NLMSG_ERROR = 2;
 const LOOPBACK_INDEX = 1;
+/** Locally administered, unicast: the first bytes of a bridge's hardware address, before its IPv4 address. */
+const LOCAL_ADDRESS_PREFIX = Buffer.from([0x02, 0x67]);
 
 interface Message {
   type: number;
@@ -163,6 +165,9 @@ export function createBridge(name: string, gateway: string, prefixLength: number
       body: Buffer.concat([
         linkHeader(0, false),
         attribute(IFLA.IFNAME, text(name)),
+        // Else it takes the least of its ports' and changes it as they come and go: what containers answer in that
+        // moment goes to an address that nobody has, and is sent again 200 ms later.
+        attribute(IFLA.ADDRESS, Buffer.concat([LOCAL_ADDRESS_PREFIX, ipv4(gateway)])),
         nested(IFLA.LINKINFO, attribute(1, Buffer.from('bridge'))),
       ]),
     });
