@@ -137,6 +137,10 @@ describe('tidy', () => {
     ).toEqual([]);
   });
 
+  it('the version is the one of package.json', () => {
+    expect(read('libs/contract/src/version.ts')).toContain(`'${JSON.parse(read('package.json')).version}'`);
+  });
+
   it('no registry host is in the lockfile', () => {
     expect(read('package-lock.json')).not.toContain('"resolved"');
   });

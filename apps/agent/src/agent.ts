@@ -1,5 +1,5 @@
 import { availableParallelism, hostname, totalmem } from 'node:os';
-import type { DesiredState, ObservedState } from '#libs/contract';
+import { type DesiredState, type ObservedState, VERSION } from '#libs/contract';
 import type { Engine } from '#libs/engine';
 import { errorMessage, PlatformError } from '#libs/errors';
 import type { Clock } from '#libs/host';
@@ -23,7 +23,6 @@ import { type NodeFacts, nextWakeMs, planNode } from './plan/plan-node.ts';
 import type { Step } from './plan/steps.ts';
 import { observeInstances } from './report/observe-instances.ts';
 import { Reporter } from './report/reporter.ts';
-import { AGENT_VERSION } from './version.ts';
 import { VolumeStore } from './volumes/volume-store.ts';
 
 const PRUNE_INTERVAL_MS = 10 * 60_000;
@@ -140,7 +139,7 @@ export class Agent {
   observe(): ObservedState {
     return {
       name: hostname(),
-      version: AGENT_VERSION,
+      version: VERSION,
       capacity: { memoryBytes: totalmem(), cpus: availableParallelism() },
       desiredVersion: this.parts.desired.version,
       instances: observeInstances({ ...this.#facts(), running: (id) => this.#runner.running(id) }),

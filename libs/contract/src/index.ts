@@ -51,3 +51,4 @@ export {
   Volume,
 } from './resources.ts';
 export { Route, RouterReport, RouteTable, RouteTarget } from './route-table.ts';
+export { VERSION } from './version.ts';

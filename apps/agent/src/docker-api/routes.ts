@@ -1,7 +1,7 @@
 import { arch, availableParallelism, hostname, release, totalmem } from 'node:os';
+import { VERSION } from '#libs/contract';
 import type { Container } from '#libs/engine';
 import { PlatformError } from '#libs/errors';
-import { AGENT_VERSION } from '../version.ts';
 import { parseFilters } from './container-filters.ts';
 import { type DockerContainer, toDockerContainer, toInspection, toSummary } from './docker-container.ts';
 import { API_VERSION, compareVersions, MIN_API_VERSION } from './version.ts';
@@ -76,8 +76,8 @@ function find(containers: ContainerSource, given: string): DockerContainer {
 function version() {
   return {
     Platform: { Name: 'Gantry' },
-    Components: [{ Name: 'Engine', Version: AGENT_VERSION, Details: { ApiVersion: API_VERSION } }],
-    Version: AGENT_VERSION,
+    Components: [{ Name: 'Engine', Version: VERSION, Details: { ApiVersion: API_VERSION } }],
+    Version: VERSION,
     ApiVersion: API_VERSION,
     MinAPIVersion: MIN_API_VERSION,
     Os: 'linux',
@@ -95,7 +95,7 @@ function info(containers: ContainerSource) {
   return {
     ID: hostname(),
     Name: hostname(),
-    ServerVersion: AGENT_VERSION,
+    ServerVersion: VERSION,
     Containers: all.length,
     ContainersRunning: running,
     ContainersPaused: 0,

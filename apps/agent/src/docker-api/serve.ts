@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import path from 'node:path';
+import { VERSION } from '#libs/contract';
 import { HTTP_STATUS, toPlatformError } from '#libs/errors';
 import type { Logger } from '#libs/log';
-import { AGENT_VERSION } from '../version.ts';
 import { type ApiAnswer, answer, type ContainerSource } from './routes.ts';
 import { API_VERSION } from './version.ts';
 
@@ -66,7 +66,7 @@ function send(response: ServerResponse, method: string, ask: () => ApiAnswer, lo
     Ostype: 'linux',
     'Docker-Experimental': 'false',
     'Builder-Version': '1',
-    Server: `Gantry/${AGENT_VERSION} (linux)`,
+    Server: `Gantry/${VERSION} (linux)`,
     'Cache-Control': 'no-cache, no-store, must-revalidate',
     'Content-Type': typeof body === 'string' ? 'text/plain; charset=utf-8' : 'application/json',
     'Content-Length': Buffer.byteLength(text),

@@ -1,12 +1,11 @@
 import { Controller, Inject } from '@nestjs/common';
 import { z } from 'zod';
-import { endpoint, type PlatformStatus, userEndpoints } from '#libs/contract';
+import { endpoint, type PlatformStatus, userEndpoints, VERSION } from '#libs/contract';
 import type { UserActor } from '../auth/actor.ts';
 import { apiUrl, type ControlPlaneConfig } from '../config.ts';
 import { Caller, Endpoint } from '../http/endpoint.decorator.ts';
 import { openApiDocument } from '../http/openapi.ts';
 import { CONFIG } from '../tokens.ts';
-import { VERSION } from '../version.ts';
 import { StatusService } from './status.service.ts';
 
 const health = endpoint({

@@ -1,9 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { PlatformStatus } from '#libs/contract';
+import { type PlatformStatus, VERSION } from '#libs/contract';
 import type { ControlPlaneConfig } from '../config.ts';
 import { PrismaService } from '../database/prisma.service.ts';
 import { CONFIG } from '../tokens.ts';
-import { VERSION } from '../version.ts';
 
 /** An agent or router that was not heard of for this long counts as down; both speak at least every 30 s. */
 const SILENT_AFTER_MS = 40_000;
