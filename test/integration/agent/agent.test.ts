@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -8,7 +9,7 @@ import { pack } from 'tar-stream';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { DesiredInstance } from '#libs/contract';
 import { listKernelObjects } from '#libs/engine';
-import { randomText, systemExec } from '#libs/host';
+import { randomText } from '#libs/host';
 import { desiredBuild, desiredInstance, makeId } from '../../../apps/agent/src/testing/desired.ts';
 import { FakeControlPlane } from '../../../apps/agent/src/testing/fake-control-plane.ts';
 import { deps } from '../engine/engine-fixture.ts';
@@ -81,8 +82,23 @@ async function untilLine(instance: DesiredInstance, line: string): Promise<void>
   await controlPlane.until(() => linesOf(instance).includes(line) || undefined, 30_000);
 }
 
-async function docker(...args: string[]): Promise<string> {
-  return (await systemExec.run('docker', ['-H', `unix://${surroundings.dockerSocket}`, ...args])).stdout;
+interface DockerContainer {
+  Id: string;
+  Names: string[];
+  State: string;
+}
+
+interface DockerInspection {
+  State: { Pid: number; Running: boolean };
+  Config: { User: string };
+}
+
+/** What a Docker client would be answered on the agent's socket. */
+async function docker<T>(path: string): Promise<T> {
+  const asked = request({ socketPath: surroundings.dockerSocket, path: `/v1.41${path}` }).end();
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+  expect(answer.statusCode).toBe(200);
+  return JSON.parse(await text(answer)) as T;
 }
 
 function isAlive(pid: number): boolean {
@@ -197,7 +213,7 @@ it('counts what ended while it was away, with its last lines, and starts it agai
   controlPlane.want({ instances: [instance] });
   await untilLine(instance, 'begin');
   const name = `hello.web.${instance.id}_0_1`;
-  const pid = Number(await docker('inspect', '--format', '{{.State.Pid}}', name));
+  const pid = (await docker<DockerInspection>(`/containers/${name}/json`)).State.Pid;
   await agent.end('SIGKILL');
   await controlPlane.down();
   await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
@@ -250,19 +266,18 @@ it('builds what is desired, and says what is wrong with a source that it cannot 
   expect(JSON.stringify([result, controlPlane.buildLogs.get(build.id)])).toContain('package.json');
 }, 300_000);
 
-it('shows its containers to the docker CLI, on a socket for root only', async () => {
+it('shows its containers to Docker clients, on a socket for root only', async () => {
   const instance = server();
   controlPlane.want({ instances: [instance] });
   await controlPlane.untilState(instance.id, 'healthy', 60_000);
   expect((await stat(surroundings.dockerSocket)).mode & 0o777).toBe(0o600);
-  const [id, name, state] = (await docker('ps', '--no-trunc', '--format', '{{.ID}} {{.Names}} {{.State}}'))
-    .trim()
-    .split(' ');
-  expect([name, state]).toEqual([`hello.web.${instance.id}_0_1`, 'running']);
-  expect(await docker('inspect', '--format', '{{.State.Running}} {{.Config.User}}', id ?? '')).toBe(
-    'true 1000:1000\n',
-  );
-  expect(await docker('version', '--format', '{{.Server.APIVersion}}')).toBe('1.41\n');
+  const [container] = await docker<DockerContainer[]>('/containers/json');
+  expect(container).toMatchObject({ Names: [`/hello.web.${instance.id}_0_1`], State: 'running' });
+  expect(await docker<DockerInspection>(`/containers/${container?.Id}/json`)).toMatchObject({
+    State: { Running: true },
+    Config: { User: '1000:1000' },
+  });
+  expect(await docker('/version')).toMatchObject({ ApiVersion: '1.41' });
 });
 
 it('is taken down without a trace, and comes back as desired though the control plane is away', async () => {
@@ -276,7 +291,8 @@ it('is taken down without a trace, and comes back as desired though the control 
   expect(await listKernelObjects(surroundings.installationId, deps)).toEqual([]);
   await controlPlane.down();
   agent = await AgentProcess.start(surroundings);
-  await expect.poll(() => docker('ps', '--format', '{{.State}}'), { timeout: 20_000 }).toBe('running\n');
+  const states = async () => (await docker<DockerContainer[]>('/containers/json')).map(({ State }) => State);
+  await expect.poll(() => states().catch(() => []), { timeout: 20_000 }).toEqual(['running']);
   await controlPlane.up();
   expect(await controlPlane.untilState(instance.id, 'healthy', 30_000)).toMatchObject({
     restarts: 0,
