@@ -105,6 +105,48 @@ describe('the route table', () => {
   });
 });
 
+describe('the version of the route table', () => {
+  const version = async () => (await sync(-1))?.version;
+
+  it('grows with what routers serve or say, not with each word of a node', async () => {
+    node.behaviour = () => ({ state: 'starting', address: null });
+    const id = await release();
+    const stateIs = (state: string) =>
+      vi.waitFor(async () =>
+        expect(await prisma().instance.findFirst({ where: { releaseId: id } })).toMatchObject({ state }),
+      );
+    await stateIs('starting');
+    const starting = await version();
+    node.behaviour = () => ({ state: 'pulling', address: null });
+    await node.report();
+    await stateIs('pulling');
+    expect(await version()).toBe(starting);
+    node.behaviour = () => ({});
+    await node.report();
+    await vi.waitFor(async () => expect((await appRow()).currentReleaseId).toBe(id));
+    const served = await version();
+    node.behaviour = () => ({ state: 'unhealthy' });
+    await node.report();
+    await stateIs('unhealthy');
+    expect(await version()).toBeGreaterThan(served ?? 0);
+    expect(targetsIn(await sync(-1))).toEqual([]);
+  });
+
+  it('grows when an app is scaled to zero and back, since its page says so', async () => {
+    await releaseAndServe();
+    const state = async () => (await sync(-1))?.routes.find((route) => route.app.slug === slug)?.state;
+    const scale = (web: number) =>
+      plane.user.call(userEndpoints.scale, { params: { app: slug }, body: { scale: { web } } });
+    await scale(0);
+    await vi.waitFor(async () => expect(await state()).toBe('stopped'));
+    const stopped = await version();
+    node.behaviour = () => ({ state: 'starting', address: null });
+    await scale(1);
+    expect(await version()).toBeGreaterThan(stopped ?? 0);
+    expect(await state()).toBe('deploying');
+  });
+});
+
 describe('an instance that drains', () => {
   const draining = async () => {
     const { id: appId } = await appRow();

@@ -3,8 +3,10 @@ import type { Logger } from '#libs/log';
 import type { Health, HealthStatus } from './health.ts';
 import type { Probe } from './probe.ts';
 
-const FIRST_RETRY_MS = 20;
+const MIN_RETRY_MS = 20;
 const MAX_RETRY_MS = 250;
+/** A starting instance is probed again after a tenth of its age: found listening at most so much too late. */
+const RETRY_SHARE = 0.1;
 const PROBE_TIMEOUT_MS = 1_000;
 export const CHECK_INTERVAL_MS = 5_000;
 /** Failed checks in a row that make a healthy instance unhealthy. */
@@ -98,14 +100,14 @@ export class HealthMonitor {
       target.startedAtMs + timeoutMs,
       clock.now() + Math.min(ADOPTION_GRACE_MS, timeoutMs),
     );
-    for (let delay = FIRST_RETRY_MS; !signal.aborted; delay = Math.min(delay * 2, MAX_RETRY_MS)) {
+    while (!signal.aborted) {
       if (await this.#accepts(target)) {
         this.#set(target, 'healthy', signal);
         return true;
       }
       const leftMs = deadlineMs - clock.now();
       if (leftMs <= 0) break;
-      await clock.sleep(Math.min(delay, leftMs), signal);
+      await clock.sleep(Math.min(retryDelayMs(clock.now() - target.startedAtMs), leftMs), signal);
     }
     const startFailure = `did not listen on $PORT (${target.port}) within ${target.startTimeoutSeconds} s`;
     this.#set(target, 'unhealthy', signal, startFailure);
@@ -127,4 +129,8 @@ export class HealthMonitor {
     watched.health = { status, sinceMs: this.deps.clock.now(), startFailure };
     this.deps.onChange(target.containerId, watched.health);
   }
+}
+
+function retryDelayMs(ageMs: number): number {
+  return Math.round(Math.min(Math.max(ageMs * RETRY_SHARE, MIN_RETRY_MS), MAX_RETRY_MS));
 }

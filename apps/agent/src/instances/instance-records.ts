@@ -28,6 +28,9 @@ export const InstanceRecord = z.object({
 });
 export type InstanceRecord = z.infer<typeof InstanceRecord>;
 
+/** UTF-16 units kept of a message. */
+export const MAX_MESSAGE = 2_000;
+
 export function newRecord(id: string, generation: number): InstanceRecord {
   return {
     id,
@@ -87,6 +90,7 @@ export class InstanceRecords {
   /** Changes a record: visible at once, durable when the promise resolves. */
   async update(id: string, generation: number, change: Partial<InstanceRecord>): Promise<InstanceRecord> {
     const record = { ...this.get(id, generation), ...change };
+    if (record.message !== null) record.message = tidyMessage(record.message);
     this.#records.set(id, record);
     await this.#inOrder(id, async () => {
       const current = this.#records.get(id);
@@ -117,6 +121,15 @@ export class InstanceRecords {
       if (this.#writes.get(id) === turn) this.#writes.delete(id);
     }
   }
+}
+
+/**
+ * What failed is often told in the words of an image or a program. Bounded, since one report carries the messages of all
+ * instances of the node, and without what no database stores: else one tenant's image could silence the whole node.
+ */
+function tidyMessage(text: string): string {
+  const clean = text.replaceAll('\0', '\uFFFD').toWellFormed();
+  return clean.length <= MAX_MESSAGE ? clean : `${clean.slice(0, MAX_MESSAGE - 1).toWellFormed()}…`;
 }
 
 function parseRecord(text: string | undefined): InstanceRecord | undefined {

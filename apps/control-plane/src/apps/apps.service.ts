@@ -73,6 +73,8 @@ export class AppsService {
       }),
     ]);
     await this.reconcile.request(app.id);
+    await bumpRoutes(this.prisma); // a page for an app without instances says why: stopped, or being started
+    this.bus.publish('routes');
     return this.#present(await this.apps.summary(app.id));
   }
 

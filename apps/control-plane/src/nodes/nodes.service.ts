@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { DesiredState, Node, ObservedState } from '#libs/contract';
 import { chooseNode } from '#libs/scheduler';
 import { type Database, PrismaService } from '../database/prisma.service.ts';
-import { NODE_LOST_AFTER_MS } from '../deployments/app-facts.ts';
+import { NODE_LOST_AFTER_MS, ROUTED_SERVICE } from '../deployments/app-facts.ts';
 import { ReconcileQueue } from '../deployments/reconcile.queue.ts';
 import { EventBus } from '../events/event-bus.ts';
 import { bumpRoutes } from '../routers/route-version.ts';
@@ -87,7 +87,7 @@ export class NodesService {
 
   /** Takes over what an agent sees, and has every app reconciled for which that is news. */
   async observe(nodeId: string, observed: ObservedState): Promise<void> {
-    const changed = await this.prisma.$transaction(async (tx) => {
+    const { apps, routes } = await this.prisma.$transaction(async (tx) => {
       const before = await tx.node.findUniqueOrThrow({ where: { id: nodeId } });
       await tx.node.update({
         where: { id: nodeId },
@@ -99,13 +99,14 @@ export class NodesService {
           lastSeenAt: new Date(),
         },
       });
-      const apps = await applyReports(tx, nodeId, observed);
-      for (const appId of await markGone(tx, nodeId, observed, before.desiredVersion)) apps.add(appId);
-      if (apps.size) await bumpRoutes(tx);
-      return apps;
+      const changed = await applyReports(tx, nodeId, observed);
+      for (const appId of await markGone(tx, nodeId, observed, before.desiredVersion))
+        changed.apps.add(appId);
+      if (changed.routes) await bumpRoutes(tx);
+      return changed;
     });
-    if (changed.size) this.bus.publish('routes');
-    for (const appId of changed) {
+    if (routes) this.bus.publish('routes');
+    for (const appId of apps) {
       this.bus.publish(`app:${appId}`);
       await this.reconcile.request(appId);
     }
@@ -151,11 +152,17 @@ function isReady(row: { lastSeenAt: Date | null }): boolean {
   return row.lastSeenAt !== null && Date.now() - row.lastSeenAt.getTime() < NODE_LOST_AFTER_MS;
 }
 
+interface Changes {
+  apps: Set<string>;
+  /** Routers have something else to serve, or to say. */
+  routes: boolean;
+}
+
 /** Writes what changed of the instances that the node reports; returns the apps for which it matters. */
-async function applyReports(tx: Database, nodeId: string, observed: ObservedState): Promise<Set<string>> {
+async function applyReports(tx: Database, nodeId: string, observed: ObservedState): Promise<Changes> {
   const rows = await tx.instance.findMany({ where: { nodeId, goneAt: null }, orderBy: { id: 'asc' } });
   const reports = new Map(observed.instances.map((report) => [report.id, report]));
-  const apps = new Set<string>();
+  const changes: Changes = { apps: new Set(), routes: false };
   for (const row of rows) {
     const report = reports.get(row.id);
     if (!report || report.generation !== row.generation) continue;
@@ -173,9 +180,25 @@ async function applyReports(tx: Database, nodeId: string, observed: ObservedStat
       where: { id: row.id },
       data: { ...data, startedAt, ...(report.lastExit ? { lastExit: report.lastExit } : {}) },
     });
-    apps.add(row.appId);
+    changes.apps.add(row.appId);
+    const routed = row.service === ROUTED_SERVICE && row.drainingAt === null;
+    if (routed && asRouted(row) !== asRouted(data)) changes.routes = true;
   }
-  return apps;
+  return changes;
+}
+
+/** What the route table shows of an instance in this state; see `RouteTableService`. */
+function asRouted({
+  state,
+  host,
+  port,
+}: {
+  state: string;
+  host: string | null;
+  port: number | null;
+}): string {
+  if (state === 'healthy') return `${host} ${port}`;
+  return state === 'backoff' || state === 'failed' ? 'crashed' : 'absent';
 }
 
 /** Notes the instances that the node was told to stop and that it, acting on that, no longer has. */

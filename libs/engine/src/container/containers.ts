@@ -17,6 +17,7 @@ const SWEEP_INTERVAL_MS = 5000;
 const KILL_TIMEOUT_MS = 20_000;
 /** What a shell would say of a process that SIGKILL ended. */
 const LOST_EXIT_CODE = 137;
+const MAX_SHOWN = 200;
 
 /** The containers of the installation: in memory the whole truth, on disk what is needed to know it again. */
 export class Containers {
@@ -241,7 +242,9 @@ function parseSpec(given: ContainerSpec): ContainerSpec {
   const parsed = SpecSchema.safeParse(given);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new PlatformError('invalid_input', `container spec: ${issue?.path.join('.')}: ${issue?.message}`);
+  // Keys come from the image too: neither long nor unprintable ones have a place in a message.
+  const where = JSON.stringify(issue?.path.join('.').slice(0, MAX_SHOWN)).slice(1, -1);
+  throw new PlatformError('invalid_input', `container spec: ${where}: ${issue?.message.slice(0, MAX_SHOWN)}`);
 }
 
 /** This process's own hard limit on open files (proc(5), /proc/self/limits). */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ProcessIdentity } from '../kernel/process-identity.ts';
+import { isSignal, type ProcessIdentity } from '../kernel/process-identity.ts';
 import type { Container, ContainerExit, ContainerSpec } from '../types.ts';
 
 const IdentitySchema = z.object({ pid: z.int(), startTicks: z.string(), bootId: z.string() });
@@ -19,7 +19,16 @@ export const StateSchema = z.object({
 });
 export type ContainerState = z.infer<typeof StateSchema>;
 
-export const SpecSchema: z.ZodType<ContainerSpec> = z.object({
+/** Arguments and variables together; the kernel takes about twice that (execve(2)), and runc is slow well before. */
+const MAX_EXEC_BYTES = 1 << 20;
+const MAX_VARIABLES = 4096;
+
+const withoutNul = z.string().refine((text) => !text.includes('\0'), 'NUL cannot be passed');
+
+const execBytes = ({ argv, env }: { argv: string[]; env: Record<string, string> }): number =>
+  [...argv, ...Object.entries(env).flat()].reduce((bytes, text) => bytes + Buffer.byteLength(text) + 1, 0);
+
+const SpecFields = z.object({
   id: z.string().regex(/^[0-9a-z_]{1,40}$/, 'use 1 to 40 characters of 0-9, a-z and _'),
   organizationId: z.string().min(1).max(64),
   ownerId: z.string().min(1).max(64),
@@ -27,15 +36,9 @@ export const SpecSchema: z.ZodType<ContainerSpec> = z.object({
   labels: z.record(z.string(), z.string()),
   layers: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/)).min(1),
   init: z.boolean().optional(),
-  argv: z
-    .array(z.string().refine((text) => !text.includes('\0'), 'NUL cannot be passed'))
-    .min(1)
-    .max(4096),
-  env: z.record(
-    z.string().regex(/^[^=\0]+$/),
-    z.string().refine((text) => !text.includes('\0'), 'NUL cannot be passed'),
-  ),
-  workingDir: z.string().max(4096),
+  argv: z.array(withoutNul).min(1).max(4096),
+  env: z.record(z.string().regex(/^[^=\0]+$/, 'a name holds no = and no NUL'), withoutNul),
+  workingDir: withoutNul.max(4096),
   user: z.string().max(256),
   hostname: z
     .string()
@@ -56,8 +59,16 @@ export const SpecSchema: z.ZodType<ContainerSpec> = z.object({
     )
     .max(64),
   network: z.enum(['bridge', 'none']),
-  stopSignal: z.string().optional(),
+  stopSignal: z.string().refine(isSignal, 'is not a signal').optional(),
   logMaxBytes: z.int().min(4096),
+});
+
+export const SpecSchema: z.ZodType<ContainerSpec> = SpecFields.refine(
+  ({ env }) => Object.keys(env).length <= MAX_VARIABLES,
+  { path: ['env'], message: `more than ${MAX_VARIABLES} variables` },
+).refine((spec) => execBytes(spec) <= MAX_EXEC_BYTES, {
+  path: ['argv'],
+  message: `arguments and variables take more than ${MAX_EXEC_BYTES >> 20} MiB`,
 });
 
 /** A container as the engine keeps it in memory. */

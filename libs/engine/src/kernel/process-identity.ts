@@ -53,6 +53,15 @@ export function signalProcess(identity: ProcessIdentity, signal: number, bootId:
   }
 }
 
+/** Whether `signalNumber` knows it: images name whatever they like. */
+export function isSignal(name: string): boolean {
+  try {
+    return signalNumber(name) > 0;
+  } catch {
+    return false;
+  }
+}
+
 /** Number of a signal given as `SIGTERM`, `TERM` or `15`; throws `invalid_input` for anything else. */
 export function signalNumber(name: string): number {
   const upper = name.toUpperCase();
