@@ -37,9 +37,8 @@ describe('git push platform main', () => {
     const created = await cli('apps', 'create', 'hello');
     expect(created.code).toBe(0);
     expect((await repo.git('remote', 'get-url', 'platform')).stdout).toContain('/git/hello.git');
-    const empty = await get();
-    expect(empty.status).toBe(503);
-    expect(empty.body).toContain('git push platform main');
+    await vi.waitFor(async () => expect((await get()).status).toBe(503));
+    expect((await get()).body).toContain('git push platform main');
   });
 
   it('builds, shows the log and puts the app on its URL', async () => {
