@@ -2,13 +2,14 @@ import { availableParallelism, hostname, totalmem } from 'node:os';
 import { type DesiredState, type ObservedState, VERSION } from '#libs/contract';
 import type { Engine } from '#libs/engine';
 import { errorMessage, PlatformError } from '#libs/errors';
-import type { Clock } from '#libs/host';
+import { type Clock, diskSpace } from '#libs/host';
 import type { Logger } from '#libs/log';
 import { BuildRunner, type BuildRunnerDeps } from './builds/build-runner.ts';
 import type { AgentPaths } from './config.ts';
 import type { ControlPlane } from './control-plane/control-plane.ts';
 import { DesiredStore } from './desired/desired-store.ts';
 import { pollDesired } from './desired/poll-desired.ts';
+import { DiskGuard } from './disk/disk-guard.ts';
 import { createExecutors } from './execute/executors.ts';
 import { StepRunner } from './execute/step-runner.ts';
 import type { Health } from './health/health.ts';
@@ -59,6 +60,7 @@ export class Agent {
   readonly #health: HealthMonitor;
   readonly #builds: BuildRunner;
   readonly #reporter: Reporter;
+  readonly #diskGuard: DiskGuard;
   readonly #stop = new AbortController();
   #planned = false;
   #timer: NodeJS.Timeout | undefined;
@@ -80,11 +82,21 @@ export class Agent {
       onChange: (id, health) => this.#healthChanged(id, health),
     });
     this.#builds = new BuildRunner({ ...deps, onSettled: replan });
+    const executors = createExecutors({ ...deps, ...parts, builds: this.#builds });
     this.#runner = new StepRunner({
-      executors: createExecutors({ ...deps, ...parts, builds: this.#builds }),
+      executors,
       clock,
       onSettled: replan,
       onFailed: (step, error) => this.#stepFailed(step, error),
+    });
+    this.#diskGuard = new DiskGuard({
+      ...deps,
+      space: () => diskSpace(deps.paths.root),
+      kill: (containerId, reason) =>
+        executors['kill-instance'](
+          { kind: 'kill-instance', key: containerId, containerId, reason },
+          this.#stop.signal,
+        ),
     });
     this.#reporter = new Reporter({ clock, log, controlPlane, observe: () => this.observe() });
   }
@@ -123,7 +135,7 @@ export class Agent {
     );
     // The first report follows the first sync: it must not describe instances by an outdated desired state.
     const report = attempted.promise.then(() => this.#reporter.run(signal));
-    this.#running = Promise.allSettled([poll, report]);
+    this.#running = Promise.allSettled([poll, report, this.#diskGuard.run(signal)]);
     await attempted.promise;
   }
 

@@ -44,7 +44,7 @@ export const Build = z.object({
 /** What one service of a release runs. An argv that is null means the image's own entrypoint and command. */
 export const ServiceDefinition = z.object({
   name: ServiceName,
-  argv: z.array(z.string()).nullable(),
+  argv: z.array(z.string().refine((text) => !text.includes('\0'), 'NUL cannot be passed')).nullable(),
 });
 
 export const Release = z.object({

@@ -71,6 +71,10 @@ export class LocalEngine implements Engine {
     return this.containers.wait(id);
   }
 
+  measure(id: string): Promise<{ bytes: number; files: number }> {
+    return this.containers.measure(id);
+  }
+
   onExit(listener: (id: string, exit: ContainerExit) => void): () => void {
     return this.containers.onExit(listener);
   }

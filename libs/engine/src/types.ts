@@ -158,6 +158,11 @@ export interface Engine {
   list(): Container[];
   /** Resolves when the process ends; at once if it has ended. */
   wait(id: string): Promise<ContainerExit>;
+  /**
+   * What a container has written to its own file system, so beside its mounts: bytes on disk, and how many files.
+   * Looks at every file; throws `timeout` when that takes over 30 s.
+   */
+  measure(id: string): Promise<{ bytes: number; files: number }>;
   /** Calls back for every process that ends from now on; returns the way to stop that. */
   onExit(listener: (id: string, exit: ContainerExit) => void): () => void;
 

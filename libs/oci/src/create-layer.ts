@@ -35,6 +35,11 @@ export interface CreateLayerOptions {
   /** The file to write, `tar+gzip`; replaced when it is there, removed after a failure. */
   output: string;
   exec: Exec;
+  /**
+   * Told of uncompressed bytes as they come, before they are written; what it throws ends the work. A sparse file's holes
+   * count in full: it may be far larger than the disk it lies on.
+   */
+  onBytes?: (bytes: number) => void;
   signal?: AbortSignal;
 }
 
@@ -67,6 +72,7 @@ export async function createLayer(options: CreateLayerOptions): Promise<CreatedL
     for await (const chunk of tarOf(options)) {
       content.update(chunk);
       uncompressedBytes += chunk.length;
+      options.onBytes?.(chunk.length);
       yield chunk;
     }
   }

@@ -58,6 +58,9 @@ export function toRegistryError(error: unknown): RegistryError {
   if (error instanceof PlatformError && error.code === 'invalid_input') {
     return new RegistryError('MANIFEST_INVALID', error.message, { cause: error });
   }
+  if (error instanceof PlatformError && error.code === 'unavailable') {
+    return new RegistryError('UNAVAILABLE', error.message, { cause: error });
+  }
   if (isSystemError(error, 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE')) {
     return new RegistryError('BLOB_UPLOAD_INVALID', 'the client went away', { cause: error });
   }

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { isSystemError } from '#libs/errors';
-import { type Clock, randomText, readFileIfExists, writeFileDurably } from '#libs/host';
+import { type Clock, DiskReserve, randomText, readFileIfExists, writeFileDurably } from '#libs/host';
 import type { RegistryLimits } from './limits.ts';
 import { RegistryError } from './registry-error.ts';
 
@@ -149,6 +149,7 @@ export class Uploads {
     offset: number,
   ): Promise<number> {
     const { maxBlobBytes } = this.options.limits;
+    const reserve = new DiskReserve(this.options.folder);
     let size = offset;
     for await (const chunk of body) {
       if (size + chunk.length > maxBlobBytes) {
@@ -156,6 +157,7 @@ export class Uploads {
           status: 413,
         });
       }
+      await reserve.spend(chunk.length);
       await file.writeFile(chunk);
       if (session.hashedBytes === size) {
         session.hash.update(chunk);

@@ -10,6 +10,7 @@ import {
   readlink,
   rm,
   symlink,
+  truncate,
   utimes,
   writeFile,
 } from 'node:fs/promises';
@@ -247,3 +248,19 @@ it('brings any tree to the other side as it was', async () => {
     { numRuns: 60 },
   );
 }, 120_000);
+
+it('ends as soon as it is told that the layer is too large, be it of holes', async () => {
+  const sparse = path.join(source, 'sparse');
+  await writeFile(sparse, '');
+  await truncate(sparse, 2 ** 40);
+  let seen = 0;
+  const onBytes = (bytes: number) => {
+    seen += bytes;
+    if (seen > 8 << 20) throw new Error('enough');
+  };
+  const entries = [{ source, prefix: '/workspace', uid: 1000, gid: 1000 }];
+  await expect(
+    createLayer({ entries, mtime: 0, output: output(), exec: systemExec, onBytes }),
+  ).rejects.toThrow('enough');
+  expect(await readdir(folder)).toEqual(['source']);
+});

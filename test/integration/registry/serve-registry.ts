@@ -20,11 +20,13 @@ interface Options {
   authorize?: Authorize;
   limits?: Partial<RegistryLimits>;
   clock?: Clock;
+  /** Where its folder is made; the system's place for temporary files unless told. */
+  parent?: string;
 }
 
 /** A registry on loopback, with a folder of its own. */
 export async function serveRegistry(options: Options = {}): Promise<ServedRegistry> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'gantry-registry-'));
+  const folder = await mkdtemp(path.join(options.parent ?? tmpdir(), 'gantry-registry-'));
   const listen = async () => {
     const registry = createRegistry({
       folder,

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { type BuildResult, type DesiredBuild, nodeEndpoints } from '#libs/contract';
-import { errorMessage, PlatformError } from '#libs/errors';
+import { type ErrorCode, errorMessage, PlatformError } from '#libs/errors';
 import type { Clock } from '#libs/host';
 import type { Logger } from '#libs/log';
 import type { ControlPlane } from '../control-plane/control-plane.ts';
@@ -8,6 +8,8 @@ import type { BuildFacts } from '../plan/plan-node.ts';
 import { BuildLog } from './build-log.ts';
 
 const MAX_ERROR = 4_000;
+/** The result itself is at fault. Any other answer that is final means that nobody waits for it any more. */
+const REFUSED: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['invalid_input', 'too_large']);
 
 export interface BuildOutput {
   digest: string;
@@ -83,15 +85,29 @@ export class BuildRunner {
   }
 
   async #run(build: DesiredBuild, signal: AbortSignal): Promise<void> {
-    const { controlPlane, log } = this.deps;
+    const { log } = this.deps;
     const buildLog = new BuildLog(build.id, this.deps, signal);
     log.info({ build: build.id, app: build.app.slug }, 'build started');
     const result = await this.#build(build, (line) => buildLog.append(line), signal);
     signal.throwIfAborted();
     await buildLog.flush();
     log.info({ build: build.id, app: build.app.slug, status: result.status }, 'build ended');
+    await this.#report(build, result, signal);
+  }
+
+  /** A build whose result is refused has failed: left unsaid, it would hold its place until it times out. */
+  async #report(build: DesiredBuild, body: BuildResult, signal: AbortSignal): Promise<void> {
     const params = { id: build.id };
-    await controlPlane.callUntilAnswered(nodeEndpoints.buildResult, { params, body: result }, signal);
+    const { controlPlane, log } = this.deps;
+    try {
+      await controlPlane.callUntilAnswered(nodeEndpoints.buildResult, { params, body }, signal);
+    } catch (error) {
+      const isRefused = error instanceof PlatformError && REFUSED.has(error.code);
+      if (!isRefused || signal.aborted || body.status === 'failed') throw error;
+      log.warn({ build: build.id, reason: errorMessage(error) }, 'the result of a build was refused');
+      const why = `the platform refused what was built: ${errorMessage(error)}`.slice(0, MAX_ERROR);
+      await this.#report(build, { status: 'failed', error: why }, signal);
+    }
   }
 
   async #build(

@@ -42,6 +42,20 @@ const pull = (): Step => {
 };
 
 describe('StepRunner', () => {
+  it('lets no organization take all the room for what may hang', async () => {
+    const started: string[] = [];
+    const { runner } = setUp(async ({ key }) => {
+      started.push(key);
+      await new Promise(() => {});
+    });
+    const other = desiredInstance({ organization: { id: 'org_00000000000000000001' } });
+    const theirs: Step = { kind: 'pull-image', key: other.id, instance: other };
+    const steps = [...Array.from({ length: 10 }, pull), theirs];
+    runner.apply(steps);
+    await setImmediate();
+    expect(started).toEqual([steps[0]?.key, steps[1]?.key, theirs.key]);
+  });
+
   it('runs one step per key, different keys together, and no more of a kind than its limit', async () => {
     const gate = Promise.withResolvers<void>();
     const started: string[] = [];

@@ -16,6 +16,17 @@ const MAX_RUNNING: Record<StepKind, number> = {
   'remove-volume': 1,
 };
 
+/**
+ * Of these so many for one organization: what hangs for it (a registry that trickles, an image that does not start) must
+ * not keep others waiting.
+ */
+const MAX_PER_ORGANIZATION: Partial<Record<StepKind, number>> = {
+  'pull-image': 2,
+  'create-instance': 2,
+  'start-instance': 4,
+  'start-build': 3,
+};
+
 /** Steps that may take long for nothing: aborted as soon as a plan no longer holds them. */
 const INTERRUPTIBLE: ReadonlySet<StepKind> = new Set<StepKind>(['pull-image']);
 
@@ -80,9 +91,12 @@ export class StepRunner {
   #mayStart(step: Step): boolean {
     if (this.#running.has(step.key)) return false;
     if ((this.#retries.get(step.key)?.notBeforeMs ?? 0) > this.deps.clock.now()) return false;
-    let same = 0;
-    for (const running of this.#running.values()) if (running.step.kind === step.kind) same += 1;
-    return same < MAX_RUNNING[step.kind];
+    const same = [...this.#running.values()].filter((running) => running.step.kind === step.kind);
+    if (same.length >= MAX_RUNNING[step.kind]) return false;
+    const organization = organizationOf(step);
+    if (organization === undefined) return true;
+    const ofTenant = same.filter((running) => organizationOf(running.step) === organization).length;
+    return ofTenant < (MAX_PER_ORGANIZATION[step.kind] ?? Number.POSITIVE_INFINITY);
   }
 
   #start(step: Step): void {
@@ -111,6 +125,12 @@ export class StepRunner {
     this.#retries.set(step.key, { count, notBeforeMs: this.deps.clock.now() + delay });
     this.deps.onFailed(step, error);
   }
+}
+
+/** Whose step it is, where the step says. */
+function organizationOf(step: Step): string | undefined {
+  if ('instance' in step) return step.instance.organization.id;
+  return 'build' in step ? step.build.organization.id : undefined;
 }
 
 /** TypeScript cannot see that `executors[step.kind]` fits `step`; the mapped type of Executors guarantees it. */

@@ -151,6 +151,12 @@ export class FakeEngine implements Engine {
     return () => this.#listeners.delete(listener);
   }
 
+  /** What `measure` says, by id. */
+  readonly written = new Map<string, { bytes: number; files: number }>();
+  async measure(id: string): Promise<{ bytes: number; files: number }> {
+    return this.written.get(id) ?? { bytes: 0, files: 0 };
+  }
+
   /** The running user's own ids, so that chown works in tests without root too. */
   async idRange(): Promise<number> {
     return (process.getuid?.() ?? 0) - 1000;

@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import { Id } from '#libs/contract';
 import { isSystemError, PlatformError } from '#libs/errors';
-import { beneath, syncFolder } from '#libs/host';
+import { beneath, DiskReserve, syncFolder } from '#libs/host';
 import type { ControlPlaneConfig } from '../config.ts';
 import { CONFIG } from '../tokens.ts';
 import { MAX_SOURCE_BYTES } from './limits.ts';
@@ -29,6 +29,7 @@ export class BuildSources {
     const temporary = `${file}.tmp`;
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     try {
+      await new DiskReserve(this.#folder).spend(maxBytes);
       await pipeline(
         archive,
         limitBytes(maxBytes),

@@ -1,4 +1,5 @@
 import { chmod, mkdir } from 'node:fs/promises';
+import { totalmem } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeFileDurably } from '#libs/host';
@@ -6,6 +7,22 @@ import { MAIN_REF } from './refs.ts';
 
 /** Where git's own programs are; nothing of our environment, which holds secrets, reaches git or its hooks. */
 const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/**
+ * Memory that one git process may take. What a pack of a few kilobytes unpacks to is its sender's choice (deltas repeat),
+ * and git holds such an object whole; files above `bigFileThreshold` that come plain are streamed and need none of it.
+ */
+const MIB = 1024 * 1024;
+const GIT_MEMORY_BYTES = Math.floor(Math.min(768 * MIB, Math.max(256 * MIB, totalmem() / 8)));
+
+/** The command for git on a stranger's repository: within its memory limit, as are the programs that it starts. */
+export function gitCommand(args: readonly string[]): { file: string; args: string[] } {
+  // RLIMIT_DATA: heap and anonymous memory, but not the packs that git maps.
+  return { file: 'prlimit', args: [`--data=${GIT_MEMORY_BYTES}`, '--', 'git', ...args] };
+}
+
+/** What git says when it meets that limit. */
+export const OUT_OF_MEMORY = /out of memory|cannot allocate memory/i;
 
 /**
  * Every setting of every repository, in one file of ours that git reads in place of the user's: so all repositories
@@ -16,6 +33,7 @@ function configuration(hooksFolder: string): string {
   return `[core]
 \thooksPath = ${JSON.stringify(hooksFolder)}
 \tlogAllRefUpdates = false
+\tbigFileThreshold = 64m
 [safe]
 \tdirectory = *
 [transfer]

@@ -7,6 +7,7 @@ import { PlatformError } from '#libs/errors';
 import { systemClock, systemExec } from '#libs/host';
 import type { Logger } from '#libs/log';
 import { LOGGER } from '../tokens.ts';
+import { gitCommand } from './git-environment.ts';
 
 /** A git process gets this long to clean up after SIGTERM (its quarantine, its locks). */
 const KILL_GRACE_MS = 3_000;
@@ -41,7 +42,8 @@ export class GitProcesses implements OnModuleDestroy {
    */
   async serve(service: GitService): Promise<void> {
     const { args, env, response } = service;
-    const child = systemExec.spawn('git', args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    const command = gitCommand(args);
+    const child = systemExec.spawn(command.file, command.args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     const exited = new Promise<number | null>((resolve) =>
       child.once('error', () => resolve(null)).once('close', resolve),
     );

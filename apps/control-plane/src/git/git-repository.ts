@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { PlatformError } from '#libs/errors';
 import type { Exec, RunResult } from '#libs/host';
+import { gitCommand, OUT_OF_MEMORY } from './git-environment.ts';
 import { isZero, MAIN_REF } from './refs.ts';
 
 const COMMAND_TIMEOUT_MS = 30_000;
@@ -52,11 +53,8 @@ export class GitRepository {
   /** The text of a file at the top of a commit, as far as `maxBytes`; undefined when there is none. */
   async file(commit: string, name: string, maxBytes = 64 * 1024): Promise<string | undefined> {
     const options = { ...this.#options, maxOutputBytes: maxBytes };
-    const { code, stdout } = await this.exec.tryRun(
-      'git',
-      [...this.#at, 'cat-file', 'blob', `${commit}:${name}`],
-      options,
-    );
+    const { file, args } = this.#command('cat-file', 'blob', `${commit}:${name}`);
+    const { code, stdout } = await this.exec.tryRun(file, args, options);
     return code === 0 ? stdout : undefined;
   }
 
@@ -82,7 +80,8 @@ export class GitRepository {
 
   /** Packs loose objects once there are many. Objects of pushes under way are recent, so git keeps them. */
   async tidy(signal: AbortSignal): Promise<void> {
-    await this.exec.run('git', [...this.#at, 'gc', '--auto', '--quiet'], {
+    const { file, args } = this.#command('gc', '--auto', '--quiet');
+    await this.exec.run(file, args, {
       ...this.#options,
       timeoutMs: GC_TIMEOUT_MS,
       signal,
@@ -90,7 +89,8 @@ export class GitRepository {
   }
 
   async *#archive(commit: string): AsyncGenerator<Buffer> {
-    const child = this.exec.spawn('git', [...this.#at, 'archive', '--format=tar', commit], {
+    const { file, args } = this.#command('archive', '--format=tar', commit);
+    const child = this.exec.spawn(file, args, {
       env: this.env,
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: ARCHIVE_TIMEOUT_MS,
@@ -104,6 +104,7 @@ export class GitRepository {
     try {
       if (child.stdout) for await (const chunk of child.stdout) yield chunk;
       const code = await ended;
+      if (code !== 0 && OUT_OF_MEMORY.test(said)) throw tooLarge(commit);
       if (code !== 0)
         throw new PlatformError('internal', `git archive of ${commit} ended with ${code}: ${said.trim()}`);
     } finally {
@@ -111,8 +112,8 @@ export class GitRepository {
     }
   }
 
-  get #at(): string[] {
-    return ['--git-dir', this.folder];
+  #command(...args: string[]) {
+    return gitCommand(['--git-dir', this.folder, ...args]);
   }
 
   get #options() {
@@ -120,10 +121,18 @@ export class GitRepository {
   }
 
   #try(...args: string[]): Promise<RunResult> {
-    return this.exec.tryRun('git', [...this.#at, ...args], this.#options);
+    const command = this.#command(...args);
+    return this.exec.tryRun(command.file, command.args, this.#options);
   }
 
   #run(...args: string[]): Promise<RunResult> {
-    return this.exec.run('git', [...this.#at, ...args], this.#options);
+    const command = this.#command(...args);
+    return this.exec.run(command.file, command.args, this.#options);
   }
+}
+
+function tooLarge(commit: string): PlatformError {
+  return new PlatformError('too_large', `a file of commit ${commit.slice(0, 7)} is too large to be read`, {
+    hint: 'Keep large files out of the repository (.gitignore); data belongs in a volume.',
+  });
 }

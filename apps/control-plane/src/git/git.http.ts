@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AppSlug, type Permission } from '#libs/contract';
 import { HTTP_STATUS, PlatformError, toPlatformError } from '#libs/errors';
+import { DiskReserve } from '#libs/host';
 import type { Logger } from '#libs/log';
 import { AppsRepository } from '../apps/apps.repository.ts';
 import type { UserActor } from '../auth/actor.ts';
@@ -70,7 +71,8 @@ export function registerGit(fastify: FastifyInstance, deps: GitDeps): void {
 }
 
 class GitHttp {
-  #fetches = 0;
+  /** Organizations of the fetches under way. */
+  readonly #fetches: string[] = [];
 
   constructor(private readonly deps: GitDeps) {}
 
@@ -101,16 +103,17 @@ class GitHttp {
     });
   }
 
-  async fetch({ repository, request, reply }: GitRequest): Promise<void> {
+  async fetch({ app, repository, request, reply }: GitRequest): Promise<void> {
     const { processes, repositories, limits } = this.deps;
-    if (this.#fetches >= limits.fetches) {
+    const ofTenant = this.#fetches.filter((id) => id === app.organizationId).length;
+    if (this.#fetches.length >= limits.fetches || ofTenant >= limits.fetchesPerOrganization) {
       throw new PlatformError('limit_exceeded', 'too many fetches at once', {
         hint: 'Try again in a moment.',
       });
     }
     const { fetchRequestBytes: maxBytes, idleBodyMs: idleMs } = limits;
     const stages = bodyStages(request.headers['content-encoding'], { maxBytes, idleMs });
-    this.#fetches += 1;
+    this.#fetches.push(app.organizationId);
     try {
       await processes.serve({
         args: ['upload-pack', '--stateless-rpc', repository.folder],
@@ -122,7 +125,7 @@ class GitHttp {
         whenClientLeaves: 'stop',
       });
     } finally {
-      this.#fetches -= 1;
+      this.#fetches.splice(this.#fetches.indexOf(app.organizationId), 1);
     }
   }
 
@@ -135,9 +138,10 @@ class GitHttp {
         `the repository of ${app.slug} holds more than ${limits.repositoryBytes} bytes`,
       );
     }
+    await new DiskReserve(repository.folder).spend(packBytes);
     const maxBytes = packBytes + 2 * commandBytes;
     const stages = bodyStages(request.headers['content-encoding'], { maxBytes, idleMs });
-    sessions.assertRoom(app.id, limits); // again: others came while we looked
+    sessions.assertRoom(app, limits); // again: others came while we looked
     const session = sessions.open(app, actor);
     try {
       await processes.serve({
@@ -174,7 +178,7 @@ class GitHttp {
     const app = await apps.require(actor.organization.id, slug).catch((error: unknown) => {
       throw error instanceof PlatformError && error.code === 'not_found' ? noSuchApp(slug) : error;
     });
-    if (service === 'git-receive-pack') sessions.assertRoom(app.id, limits);
+    if (service === 'git-receive-pack') sessions.assertRoom(app, limits);
     return { service, app, actor, repository: await repositories.open(app.id), request, reply };
   }
 }

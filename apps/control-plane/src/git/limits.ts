@@ -10,10 +10,12 @@ export interface GitLimits {
   fetchRequestBytes: number;
   refs: number;
   refNameBytes: number;
-  /** Pushes at once: of all apps, and of one (one builds, the others wait). */
+  /** Pushes at once: of all apps, of one organization's, and of one (one builds, the others wait). */
   pushes: number;
+  pushesPerOrganization: number;
   pushesPerApp: number;
   fetches: number;
+  fetchesPerOrganization: number;
   /** A body that brings no byte for this long is given up. */
   idleBodyMs: number;
   /** Long enough for a full queue of builds. */
@@ -31,8 +33,10 @@ export const DEFAULT_GIT_LIMITS: GitLimits = {
   refs: 1_000,
   refNameBytes: 200,
   pushes: 32,
+  pushesPerOrganization: 12,
   pushesPerApp: 4,
   fetches: 32,
+  fetchesPerOrganization: 12,
   idleBodyMs: 60_000,
   pushMs: 90 * 60_000,
   fetchMs: 10 * 60_000,

@@ -3,12 +3,15 @@ import { Injectable } from '@nestjs/common';
 import { PlatformError } from '#libs/errors';
 import { randomSecret, randomText } from '#libs/host';
 import type { UserActor } from '../auth/actor.ts';
+import type { GitLimits } from './limits.ts';
 
 export interface PushedApp {
   id: string;
   slug: string;
   organizationId: string;
 }
+
+type PushLimits = Pick<GitLimits, 'pushes' | 'pushesPerOrganization' | 'pushesPerApp'>;
 
 /** One push that git is receiving. The secret lets its hook, and nobody else, speak for it, once. */
 export interface PushSession {
@@ -28,12 +31,17 @@ export class PushSessions {
   }
 
   /** Throws `limit_exceeded` when there are too many pushes already. */
-  assertRoom(appId: string, limits: { pushes: number; pushesPerApp: number }): void {
-    const open = [...this.#open.values()];
-    const ofApp = open.filter(({ session }) => session.app.id === appId).length;
-    if (open.length < limits.pushes && ofApp < limits.pushesPerApp) return;
-    const whose = ofApp >= limits.pushesPerApp ? `this app has ${ofApp}` : `the platform has ${open.length}`;
-    throw new PlatformError('limit_exceeded', `${whose} pushes under way already, which is the limit`, {
+  assertRoom(app: PushedApp, limits: PushLimits): void {
+    const apps = [...this.#open.values()].map(({ session }) => session.app);
+    const ofApp = apps.filter(({ id }) => id === app.id).length;
+    const ofTenant = apps.filter(({ organizationId }) => organizationId === app.organizationId).length;
+    const full = [
+      ofApp >= limits.pushesPerApp && `this app has ${ofApp}`,
+      ofTenant >= limits.pushesPerOrganization && `your organization has ${ofTenant}`,
+      apps.length >= limits.pushes && `the platform has ${apps.length}`,
+    ].find((whose) => whose !== false);
+    if (full === undefined) return;
+    throw new PlatformError('limit_exceeded', `${full} pushes under way already, which is the limit`, {
       hint: 'Wait for one to end, then push again.',
     });
   }

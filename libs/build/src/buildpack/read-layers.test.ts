@@ -53,6 +53,14 @@ describe('readLayers', () => {
 });
 
 describe('readServices', () => {
+  it('refuses a command that no kernel and no database takes', async () => {
+    await put('nodejs/launch.toml', '[[processes]]\ntype = "web"\ncommand = ["node", "a\\u0000b"]\n');
+    await expect(readServices(layers, ['nodejs'])).rejects.toMatchObject({
+      code: 'build_failed',
+      message: expect.stringContaining('NUL'),
+    });
+  });
+
   it('joins command and args, and lets a later buildpack win', async () => {
     await put('nodejs/launch.toml', '[[processes]]\ntype = "web"\ncommand = ["node"]\nargs = ["a.js"]\n');
     expect(await readServices(layers, ['nodejs', 'procfile'])).toEqual([

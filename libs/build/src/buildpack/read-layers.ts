@@ -52,7 +52,10 @@ export async function readServices(
           hint: 'Use lower-case letters, digits and single dashes.',
         });
       }
-      services.set(type, { name: type, argv: [...command, ...args] });
+      const argv = [...command, ...args];
+      if (argv.some((text) => text.includes('\0')))
+        throw new PlatformError('build_failed', `${relative}: the command of ${type} holds a NUL byte`);
+      services.set(type, { name: type, argv });
     }
   }
   if (services.size === 0) {

@@ -13,13 +13,14 @@ import {
   exportApp,
   exportLaunchLayer,
   type ImageTarget,
+  imageBudget,
   layerPrefix,
   pushBaseLayer,
 } from './export-layers.ts';
 import { imageConfig } from './image-config.ts';
 import { type LayerEnvironment, launchEnvironment } from './launch-env.ts';
 
-export interface ExportImageOptions extends ExportContext {
+export interface ExportImageOptions extends Omit<ExportContext, 'spend'> {
   runBase: BaseImage;
   group: readonly BuildpackToml[];
   /** All layers of the group, in order. */
@@ -44,14 +45,15 @@ export async function exportImage(options: ExportImageOptions): Promise<Exported
   );
   const launch = options.layers.filter((layer) => layer.types.launch);
   const appPaths = appFolders.map((folder) => folder.path);
+  const context = { ...options, spend: imageBudget() };
   const [app, exported] = await allOrNone(signal, [
-    (signal) => exportApp({ ...options, signal }, options.sourceDateEpoch, appPaths),
+    (signal) => exportApp({ ...context, signal }, options.sourceDateEpoch, appPaths),
     (signal) =>
       allOrNone(
         signal,
         launch.map(
           (layer) => (signal) =>
-            exportLaunchLayer({ ...options, signal }, layer, layerPrefix(layer, appFolders)),
+            exportLaunchLayer({ ...context, signal }, layer, layerPrefix(layer, appFolders)),
         ),
       ),
     (signal) =>

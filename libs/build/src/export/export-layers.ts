@@ -25,7 +25,24 @@ export interface ImageTarget {
 }
 
 /** Bytes of all layers that one build adds, unpacked. */
-export const MAX_IMAGE_BYTES = 6 * 2 ** 30;
+const MAX_IMAGE_BYTES = 6 * 2 ** 30;
+
+/** What an image may still take, shared by all its layers. Throws `build_failed` once it is spent. */
+export function imageBudget(maxBytes = MAX_IMAGE_BYTES): (bytes: number) => void {
+  let left = maxBytes;
+  return (bytes) => {
+    left -= bytes;
+    if (left >= 0) return;
+    const limit = Math.floor(maxBytes / 2 ** 20);
+    throw new PlatformError(
+      'build_failed',
+      `the image is larger than ${limit} MiB unpacked, which is the limit`,
+      {
+        hint: 'Did the build leave large files behind? Sparse files count in full.',
+      },
+    );
+  };
+}
 
 export interface ExportContext {
   work: WorkFolder;
@@ -34,6 +51,8 @@ export interface ExportContext {
   target: ImageTarget;
   engine: Engine;
   exec: Exec;
+  /** See `imageBudget`. */
+  spend: (bytes: number) => void;
   signal?: AbortSignal;
 }
 
@@ -138,14 +157,9 @@ async function exportFolder(
     mtime,
     output,
     exec,
+    onBytes: context.spend,
     signal,
   });
-  if (layer.uncompressedBytes > MAX_IMAGE_BYTES) {
-    throw new PlatformError(
-      'build_failed',
-      `${folder.prefix} of the image has ${layer.uncompressedBytes >> 20} MiB; at most ${MAX_IMAGE_BYTES / 2 ** 20} are allowed`,
-    );
-  }
   const { digest, diffId, sizeBytes, mediaType } = layer;
   await Promise.all([
     target.registry.pushBlob({

@@ -1,16 +1,14 @@
-import path from 'node:path';
 import type { Resources } from '#libs/contract';
 import type { Container, ContainerExit, ContainerMount, Engine } from '#libs/engine';
 import { PlatformError } from '#libs/errors';
 import type { Clock } from '#libs/host';
 import type { BaseImage } from '../bases/base-image.ts';
 import type { OrderToml } from '../buildpack/buildpack-files.ts';
-import { listInside, readTextInside } from '../read-inside.ts';
 import type { WorkFolder } from '../work-folder.ts';
 import { LogFollower } from './follow-log.ts';
+import { type Report, readReport } from './read-report.ts';
 import { type DiskLimits, watchDisk } from './watch-disk.ts';
 
-const MAX_REPORT_BYTES = 64 << 10;
 const LOG_MAX_BYTES = 64 << 20;
 
 /** Exit codes of buildpacks/lifecycle.sh. */
@@ -58,7 +56,7 @@ export async function runLifecycle(options: RunLifecycleOptions): Promise<Lifecy
   } finally {
     await follower.finish();
   }
-  const report = await readReport(options.work);
+  const report = await readReport(options.work.layers);
   if (exit.code !== 0) throw failure(exit, report, options);
   if (report.group.length === 0)
     throw new PlatformError('build_failed', 'the build ended without saying which buildpacks it used');
@@ -127,31 +125,6 @@ async function awaitExit(container: Container, options: RunLifecycleOptions): Pr
   } finally {
     stop.abort();
   }
-}
-
-interface Report {
-  group: string[];
-  timings: Record<string, number>;
-  /** The step that failed, with its exit code when it told one. */
-  failed: { stage: string; buildpack?: string; code?: number } | undefined;
-}
-
-/** What lifecycle.sh wrote. A hostile step can forge it, and harms its own build only. */
-async function readReport(work: WorkFolder): Promise<Report> {
-  const known = new Set(await listInside(work.layers, '', 1000));
-  const read = async (name: string) =>
-    (await readTextInside(work.layers, path.join('lifecycle', name), MAX_REPORT_BYTES)) ?? '';
-  const group = (await read('group')).split('\n').filter((id) => known.has(id) && id !== 'lifecycle');
-  const report: Report = { group: [...new Set(group)], timings: {}, failed: undefined };
-  for (const line of (await read('events')).split('\n')) {
-    const [, stage = '', buildpack, failed, code, ms] =
-      /^(extract|detect|build)(?: ([a-z0-9-]+?))??(?: (failed)(?: (\d+))?)? (\d+)$/.exec(line) ?? [];
-    if (!stage) continue;
-    report.timings[stage] = (report.timings[stage] ?? 0) + Number(ms);
-    if (failed)
-      report.failed = { stage, ...(buildpack ? { buildpack } : {}), ...(code ? { code: Number(code) } : {}) };
-  }
-  return report;
 }
 
 function failure(exit: ContainerExit, report: Report, options: RunLifecycleOptions): PlatformError {

@@ -17,6 +17,7 @@ const SWEEP_INTERVAL_MS = 5000;
 const KILL_TIMEOUT_MS = 20_000;
 /** What a shell would say of a process that SIGKILL ended. */
 const LOST_EXIT_CODE = 137;
+const MEASURE_TIMEOUT_MS = 30_000;
 const MAX_SHOWN = 200;
 
 /** The containers of the installation: in memory the whole truth, on disk what is needed to know it again. */
@@ -141,6 +142,18 @@ export class Containers {
       if (address) this.parts.network.release(address);
       this.#records.delete(id);
     });
+  }
+
+  async measure(id: string): Promise<{ bytes: number; files: number }> {
+    this.#require(id);
+    const { upper } = this.parts.store.paths(id);
+    // Files vanish while it counts, for which it ends with 1; what it could count is what it says.
+    const count = async (unit: string) => {
+      const args = ['--summarize', '--one-file-system', unit, '--', upper];
+      const { stdout } = await this.parts.exec.tryRun('du', args, { timeoutMs: MEASURE_TIMEOUT_MS });
+      return Number.parseInt(stdout, 10) || 0;
+    };
+    return { bytes: await count('--block-size=1'), files: await count('--inodes') };
   }
 
   wait(id: string): Promise<ContainerExit> {

@@ -14,12 +14,16 @@ export interface ResolvedUser {
   home: string;
 }
 
-/** A text file of the image; empty when there is none. Devices, pipes and sockets count as none. */
+/** A text file of the image; empty when there is none. The runtime reads it too, and would wait at a pipe without end. */
 function readImageFile(rootFd: number, file: string): string {
   const fd = openInRoot(rootFd, file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   if (fd === undefined) return '';
   try {
-    if (!fstatSync(fd).isFile()) return '';
+    if (!fstatSync(fd).isFile()) {
+      throw new PlatformError('invalid_input', `the image’s /${file} is not a file`, {
+        hint: 'rebuild the image with a plain file there, or none',
+      });
+    }
     const buffer = Buffer.alloc(MAX_FILE_BYTES);
     return buffer.toString('utf8', 0, readSync(fd, buffer, 0, MAX_FILE_BYTES, 0));
   } finally {

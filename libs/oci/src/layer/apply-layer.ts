@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { PassThrough, pipeline, type Readable } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { isSystemError, PlatformError } from '#libs/errors';
-import type { Exec } from '#libs/host';
+import { DiskReserve, type Exec } from '#libs/host';
 import { layerCompression } from '../media-types.ts';
 import { type ConfinedExtraction, TarExtraction } from './extract-confined.ts';
 import { impliedFolder, LayerFilter } from './layer-filter.ts';
@@ -42,7 +42,7 @@ export interface AppliedLayer {
  *
  * The layer is taken for hostile: it is decompressed and rewritten here, and unpacked by a child that is locked into
  * the folder. Errors: `invalid_input` (not a tar, cut, names that lead outside, diff id), `unsupported` (media type,
- * entry type), `too_large` (limits), `unavailable` (disk, tools), and what the stream or the signal fails with.
+ * entry type), `too_large` (limits), `unavailable` (disk almost full, tools), and what the stream or the signal fails with.
  */
 export async function applyLayer(options: ApplyLayerOptions): Promise<AppliedLayer> {
   const { tar, target, exec, signal } = options;
@@ -54,7 +54,8 @@ export async function applyLayer(options: ApplyLayerOptions): Promise<AppliedLay
   signal?.addEventListener('abort', stop, { once: true });
   try {
     const filter = new LayerFilter(limits);
-    const applied = await unpack({ source, extraction, rewriter: new TarRewriter(filter, ENCODING), limits });
+    const rewriter = new TarRewriter(filter, ENCODING);
+    const applied = await unpack({ source, extraction, rewriter, limits, reserve: new DiskReserve(target) });
     if (options.expectedDiffId !== undefined && applied.diffId !== options.expectedDiffId) {
       const message = `the layer's diff id is ${applied.diffId}, but the image says ${options.expectedDiffId}`;
       throw new PlatformError('invalid_input', message);
@@ -76,9 +77,10 @@ interface Unpacking {
   extraction: TarExtraction;
   rewriter: TarRewriter;
   limits: LayerLimits;
+  reserve: DiskReserve;
 }
 
-async function unpack({ source, extraction, rewriter, limits }: Unpacking): Promise<AppliedLayer> {
+async function unpack({ source, extraction, rewriter, limits, reserve }: Unpacking): Promise<AppliedLayer> {
   const hash = createHash('sha256');
   let sizeBytes = 0;
   let takesMore = true;
@@ -88,6 +90,7 @@ async function unpack({ source, extraction, rewriter, limits }: Unpacking): Prom
       throw new PlatformError('too_large', `the layer has more than ${limits.maxBytes} bytes uncompressed`);
     }
     hash.update(chunk);
+    await reserve.spend(chunk.length);
     for (const bytes of rewriter.push(chunk)) takesMore = await extraction.write(bytes);
     if (!takesMore) break;
   }
