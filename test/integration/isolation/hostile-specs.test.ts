@@ -80,7 +80,7 @@ it('tells how much a container has written, and how many files', async () => {
   expect(bytes).toBeGreaterThanOrEqual(5_000_000);
   expect(bytes).toBeLessThan(6_000_000);
   expect(files).toBeGreaterThanOrEqual(51);
-  expect(files).toBeLessThan(60);
+  expect(files).toBeLessThan(80); // folders and what the runtime makes count too
   await f.engine.remove('inst_writes');
 });
 
