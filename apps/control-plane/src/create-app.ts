@@ -14,10 +14,14 @@ import { GitRepositories } from './git/git-repositories.ts';
 import { GIT_LIMITS } from './git/limits.ts';
 import { PushHookServer } from './git/push-hook.server.ts';
 import { PushSessions } from './git/push-sessions.ts';
+import { limitConnections } from './http/connection-limit.ts';
+import { refuseStrangersBodies } from './http/early-authentication.ts';
 import { registerRegistry } from './registry/registry.http.ts';
 import { RegistryAccess } from './registry/registry-access.ts';
 
 const MAX_JSON_BYTES = 4 * 2 ** 20;
+/** Agents, routers, pushes and people who follow logs hold one each. */
+const MAX_CONNECTIONS = 4_096;
 
 /** The whole control plane, ready to listen. The database must be migrated. */
 export async function createApp(config: ControlPlaneConfig, log: Logger): Promise<NestFastifyApplication> {
@@ -32,6 +36,9 @@ export async function createApp(config: ControlPlaneConfig, log: Logger): Promis
     abortOnError: false,
   });
   app.enableShutdownHooks([]);
+  limitConnections(app.getHttpServer(), MAX_CONNECTIONS);
+  const authentication = app.get(AuthenticationService);
+  refuseStrangersBodies(app.getHttpAdapter().getInstance(), (header) => authentication.authenticate(header));
   mountProtocols(app, config, log);
   await app.get(BootstrapService).run();
   return app;

@@ -267,6 +267,7 @@ class Build {
       cached,
       target: { registry, repository },
       engine,
+      organizationId: build.app.organizationId,
       exec,
       runBase: bases.run,
       buildBase: bases.build,

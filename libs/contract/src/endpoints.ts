@@ -1,6 +1,15 @@
 import { z } from 'zod';
 import { endpoint } from './endpoint.ts';
-import { AppSlug, ConfigName, Id, MountPath, ServiceName, Timestamp, VolumeName } from './names.ts';
+import {
+  AppSlug,
+  ConfigName,
+  Id,
+  MountPath,
+  ServiceName,
+  Timestamp,
+  TokenName,
+  VolumeName,
+} from './names.ts';
 import { BuildResult, DesiredState, InstanceLogBatch, ObservedState } from './node-state.ts';
 import {
   App,
@@ -20,7 +29,9 @@ import {
 import { RouterReport, RouteTable } from './route-table.ts';
 
 const appParams = z.object({ app: AppSlug });
-const numbered = z.object({ app: AppSlug, number: z.coerce.number().int().positive() });
+/** What the database counts to. */
+const MAX_NUMBER = 2 ** 31 - 1;
+const numbered = z.object({ app: AppSlug, number: z.coerce.number().int().positive().max(MAX_NUMBER) });
 const page = z.object({ limit: z.coerce.number().int().min(1).max(200).default(20) });
 const list = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item) });
 
@@ -135,7 +146,7 @@ export const userEndpoints = {
     audience: 'user',
     permission: 'deploy',
     params: appParams,
-    body: z.object({ release: z.number().int().positive().optional() }),
+    body: z.object({ release: z.number().int().positive().max(MAX_NUMBER).optional() }),
     response: Deployment,
   }),
   createDeployment: endpoint({
@@ -278,7 +289,7 @@ export const userEndpoints = {
     summary: 'Make an API token; its secret is shown once',
     audience: 'user',
     permission: 'configure',
-    body: z.object({ name: z.string().min(1).max(60) }),
+    body: z.object({ name: TokenName }),
     response: Token.extend({ secret: z.string() }),
   }),
   listTokens: endpoint({

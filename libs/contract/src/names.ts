@@ -35,6 +35,13 @@ export const VolumeName = z
   .regex(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/, 'use lower-case letters, digits and single dashes')
   .max(40);
 
+/** What a person calls a token: one line of text that shows as it is. */
+export const TokenName = z
+  .string()
+  .min(1)
+  .max(60)
+  .regex(/^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]+$/u, 'use one line without control characters');
+
 /** An environment variable's name (POSIX, XBD 8.1). */
 export const ConfigName = z
   .string()

@@ -17,12 +17,16 @@ export class LocalEngine implements Engine {
     return this.images.pull(options);
   }
 
-  findImage(digest: string): Promise<Image | undefined> {
-    return this.images.find(digest);
+  findImage(digest: string, holder?: string): Promise<Image | undefined> {
+    return this.images.find(digest, holder);
   }
 
-  async importLayer(diffId: string, tar: Readable, options: { share?: boolean } = {}): Promise<void> {
-    await this.parts.layers.import(diffId, tar, options.share);
+  async importLayer(
+    diffId: string,
+    tar: Readable,
+    options?: { share?: boolean; holder?: string },
+  ): Promise<void> {
+    await this.parts.layers.import(diffId, tar, options);
   }
 
   hasLayer(diffId: string): Promise<boolean> {

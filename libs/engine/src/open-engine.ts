@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { PlatformError } from '#libs/errors';
@@ -120,6 +120,10 @@ export async function openEngine(config: EngineConfig, deps: EngineDeps): Promis
       { root, table, linkPrefix, nameServers: config.nameServers, programs },
       deps.exec,
     );
+    if (!network.flowsAreLimited)
+      deps.log.warn(
+        'this kernel cannot count connections (nft_connlimit): any container may use up all of them',
+      );
     const parts: EngineParts = {
       ...deps,
       names,
@@ -130,6 +134,7 @@ export async function openEngine(config: EngineConfig, deps: EngineDeps): Promis
       initProgram: programs.init,
       seccomp: seccompProfile(process.arch),
       maxOpenFiles: await ownOpenFilesLimit(),
+      hasIpv6: existsSync('/proc/sys/net/ipv6'),
       store,
       layers,
       idRanges,

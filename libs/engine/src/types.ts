@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Clock, Exec } from '#libs/host';
 import type { Logger } from '#libs/log';
+import type { RegistryReach } from '#libs/oci';
 
 /** What an engine acts through. */
 export interface EngineDeps {
@@ -48,8 +49,12 @@ export interface PullOptions {
   /** `host[:port]/repository@sha256:…` or with a tag. */
   reference: string;
   auth?: { username: string; password: string } | { token: string };
+  /** The organization that the image is for; undefined makes its layers everybody's. */
+  holder?: string;
   /** Plain http: only for the platform's own registry on loopback or a private network. */
   insecure?: boolean;
+  /** `outside` for an image that a stranger names: nothing is asked of this machine, its containers and link-local addresses. */
+  reach?: RegistryReach;
   onProgress?: (line: string) => void;
   signal?: AbortSignal;
 }
@@ -133,12 +138,16 @@ export interface KernelObject {
  * earlier processes left, finishes or removes what is half-made, and re-adopts what runs.
  */
 export interface Engine {
-  /** Fetches what is missing of an image: each layer once, however many images and callers want it. */
+  /**
+   * Fetches what is missing of an image: each layer once, however many images and callers of a `holder` want it. A layer
+   * that is here because of another holder is fetched again, and only compared: containers of an organization run layers
+   * whose content that organization has shown to have, or the node itself has brought.
+   */
   pull(options: PullOptions): Promise<Image>;
-  /** An image by manifest digest, if it is here with all its layers. */
-  findImage(digest: string): Promise<Image | undefined>;
-  /** Adds a layer from an uncompressed tar stream, verifying its diff id; a no-op when it is here. */
-  importLayer(diffId: string, tar: Readable, options?: { share?: boolean }): Promise<void>;
+  /** An image by manifest digest, if it is here with all its layers, and they are this holder's (an organization's id). */
+  findImage(digest: string, holder?: string): Promise<Image | undefined>;
+  /** Adds a layer from an uncompressed tar stream, verifying its diff id; a no-op when it is here. Without `holder` for all. */
+  importLayer(diffId: string, tar: Readable, options?: { share?: boolean; holder?: string }): Promise<void>;
   hasLayer(diffId: string): Promise<boolean>;
   /**
    * Removes images and layers that neither a container nor `keepDigests` needs. These are manifest digests (the image

@@ -15,7 +15,7 @@ export {
   parseImageConfig,
   parseManifest,
 } from './image-documents.ts';
-export { type AppliedLayer, type ApplyLayerOptions, applyLayer } from './layer/apply-layer.ts';
+export { type AppliedLayer, type ApplyLayerOptions, applyLayer, verifyLayer } from './layer/apply-layer.ts';
 export { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer/limits.ts';
 export {
   INDEX_MEDIA_TYPES,
@@ -26,6 +26,7 @@ export {
 } from './media-types.ts';
 export { type Architecture, choosePlatform, hostArchitecture } from './platform.ts';
 export { formatReference, isRepository, isTag, parseReference, type Reference } from './reference.ts';
+export type { RegistryReach } from './registry-client/address-guard.ts';
 export type { RegistryAuth } from './registry-client/authenticator.ts';
 export {
   type GetBlobOptions,

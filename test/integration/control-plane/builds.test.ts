@@ -6,7 +6,7 @@ import { buildSourcePath, Client, nodeEndpoints, type ProgressEvent, userEndpoin
 import { hashToken } from '../../../apps/control-plane/src/auth/authentication.service.ts';
 import { BuildSources } from '../../../apps/control-plane/src/builds/build-sources.ts';
 import { BuildsService } from '../../../apps/control-plane/src/builds/builds.service.ts';
-import { MAX_LOG_LINES } from '../../../apps/control-plane/src/builds/limits.ts';
+import { MAX_BUILDS_PER_ORGANIZATION, MAX_LOG_LINES } from '../../../apps/control-plane/src/builds/limits.ts';
 import { newId, PrismaService } from '../../../apps/control-plane/src/database/prisma.service.ts';
 import { startControlPlane, type TestControlPlane } from './control-plane.ts';
 import { DIGEST, SUCCEEDED } from './fake-builder.ts';
@@ -42,11 +42,11 @@ const say = (id: string, offset: number, lines: string[]) =>
 const desired = (id: string) => node.desired?.builds.find((build) => build.id === id);
 const assigned = (id: string) => vi.waitFor(() => expect(desired(id)).toBeDefined(), { timeout: 10_000 });
 
-function accept(archive: Readable = Readable.from([Buffer.from('tar')])) {
+function accept(archive: Readable = Readable.from([Buffer.from('tar')]), of = app) {
   const commit = 'c'.repeat(40);
   return plane.app
     .get(BuildsService)
-    .accept({ app, commit, sourceDateEpoch: 5, createdBy: 'usr_test', archive });
+    .accept({ app: of, commit, sourceDateEpoch: 5, createdBy: 'usr_test', archive });
 }
 
 async function log(number: number): Promise<ProgressEvent[]> {
@@ -60,6 +60,26 @@ const source = (id: string, token: string) =>
   fetch(plane.url + buildSourcePath(id), { headers: { authorization: `Bearer ${token}` } });
 
 describe('builds', () => {
+  it('of one organization leave room for those of others', async () => {
+    const appOf = (organizationId: string) =>
+      prisma().app.create({ data: { id: newId('app'), slug: `other-${++counter}`, organizationId } });
+    const { id: otherId } = await prisma().organization.create({
+      data: { id: newId('organization'), slug: `org-${counter}` },
+    });
+    const theirs = [];
+    for (let n = 0; n < MAX_BUILDS_PER_ORGANIZATION + 1; n++)
+      theirs.push(await accept(undefined, await appOf(app.organizationId)));
+    const last = theirs.pop();
+    for (const { id } of theirs) await assigned(id);
+    const others = await accept(undefined, await appOf(otherId));
+    await assigned(others.id);
+    expect(await prisma().build.findUnique({ where: { id: last?.id } })).toMatchObject({ status: 'queued' });
+    await report(theirs[0]?.id ?? '', { status: 'failed', error: 'x' });
+    await assigned(last?.id ?? '');
+    for (const { id } of [...theirs.slice(1), others, last ?? others])
+      await report(id, { status: 'failed', error: 'x' });
+  });
+
   it('are given to a node, one of an app at a time, and end with its report', async () => {
     const first = await accept();
     const second = await accept();

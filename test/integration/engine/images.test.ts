@@ -224,3 +224,44 @@ it('removes layers that a crash left unfinished', async () => {
   expect(await readdir(`${f.root}/engine/layers`)).not.toContain(rest.split('/').pop());
   await rm(rest, { recursive: true, force: true });
 });
+
+it('gives an organization no layer for knowing its name: it has to bring the content, by import or from a registry', async () => {
+  const secret = await layerOf({ 'workspace/secret': 'of A' });
+  const tar = gunzipSync(secret.blob);
+  await f.engine.importLayer(secret.diffId, Readable.from(tar), { holder: 'org_a' });
+  const read = async (organizationId: string) => {
+    const layers = [base.diffId, secret.diffId];
+    try {
+      return (await f.run(f.spec('inst_reads', 'cat /workspace/secret', { layers, organizationId }))).output;
+    } finally {
+      await f.engine.remove('inst_reads');
+    }
+  };
+  expect(await read('org_a')).toBe('of A');
+  await expect(read('org_b')).rejects.toMatchObject({ code: 'not_found' });
+
+  // An image of B's own registry that claims A's layer, with other bytes behind it.
+  const holder = 'org_b';
+  registry.add('claim', [base, { diffId: secret.diffId, blob: gzipSync(Buffer.alloc(1024)) }]);
+  await expect(
+    f.engine.pull({ reference: `${host}/b/app:claim`, insecure: true, holder }),
+  ).rejects.toMatchObject({ code: 'invalid_input' });
+  await expect(read('org_b')).rejects.toMatchObject({ code: 'not_found' });
+
+  const digest = registry.add('true', [base, secret]);
+  await f.engine.pull({ reference: `${host}/b/app:true`, insecure: true, holder });
+  expect(await f.engine.findImage(digest, 'org_b')).toBeDefined();
+  expect(await f.engine.findImage(digest, 'org_c')).toBeUndefined();
+  expect(await read('org_b')).toBe('of A');
+});
+
+it('lets nobody wait for the registry of another organization', async () => {
+  const layer = await layerOf({ 'workspace/public': 'text' });
+  const endless = new Readable({ read() {} });
+  const stuck = f.engine.importLayer(layer.diffId, endless, { holder: 'org_slow' });
+  stuck.catch(() => {});
+  await f.engine.importLayer(layer.diffId, Readable.from(gunzipSync(layer.blob)), { holder: 'org_fast' });
+  endless.destroy(new Error('gave up'));
+  await expect(stuck).rejects.toThrow();
+  expect(await f.engine.hasLayer(layer.diffId)).toBe(true);
+});

@@ -98,7 +98,8 @@ it('sees only its own processes, files and devices', async () => {
 it('filters system calls: no sockets that reach past namespaces, no io_uring', async () => {
   // The probe is compiled by nobody: Perl's `syscall` makes the calls, and Perl is part of every Debian.
   const perl = '/usr/bin/perl';
-  const probe = `for (["local", 41, 1, 1, 0], ["inet", 41, 2, 1, 0], ["netlink", 41, 16, 3, 0], ["alg", 41, 38, 5, 0],
+  const probe = `for (["local", 41, 1, 1, 0], ["inet", 41, 2, 1, 0], ["netlink", 41, 16, 3, 0], ["mptcp", 41, 2, 1, 262],
+      ["sctp", 41, 2, 1, 132], ["dccp6", 41, 10, 6, 33], ["xfrm", 41, 16, 3, 6], ["generic", 41, 16, 3, 16], ["alg", 41, 38, 5, 0],
       ["vsock", 41, 40, 1, 0], ["packet", 41, 17, 3, 0], ["io_uring_setup", 425, 1, 0], ["clone3", 435, 0, 0],
       ["keyctl", 250, 0, 0], ["bpf", 321, 0, 0], ["userfaultfd", 323, 0], ["kexec_load", 246, 0, 0]) {
       my ($name, @call) = @$_; my $r = syscall($call[0], map { $_ + 0 } @call[1..$#call]);
@@ -115,7 +116,17 @@ it('filters system calls: no sockets that reach past namespaces, no io_uring', a
   await f.engine.remove('inst_filter');
   const answers = Object.fromEntries(output.split('\n').map((line) => line.split('=')));
   expect(answers).toEqual({
-    ...{ local: 'ok', inet: 'ok', netlink: 'ok', alg: '1', vsock: '1', packet: '1', io_uring_setup: '1' },
+    ...{
+      local: 'ok',
+      inet: 'ok',
+      netlink: 'ok',
+      mptcp: 'ok',
+      sctp: '1',
+      dccp6: '1',
+      xfrm: '1',
+      generic: '1',
+    },
+    ...{ alg: '1', vsock: '1', packet: '1', io_uring_setup: '1' },
     ...{ clone3: '38', keyctl: '1', bpf: '1', userfaultfd: '1', kexec_load: '1' },
   });
 });

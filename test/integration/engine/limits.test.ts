@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Fixture, makeFixture } from './engine-fixture.ts';
+import { eventually, type Fixture, makeFixture } from './engine-fixture.ts';
 
 let f: Fixture;
 beforeAll(async () => {
@@ -33,9 +33,11 @@ it('stops a fork bomb at its pids limit, and the container can still be removed'
   const bomb = 'for i in {1..60}; do sleep 100 & done; echo started; wait';
   await f.engine.create(f.spec('inst_bomb', bomb, { resources }));
   await f.engine.start('inst_bomb');
+  await eventually('a fork fails', async () =>
+    /fork: .*(retry|Resource temporarily unavailable)/.test(await f.output('inst_bomb')),
+  );
   const exit = await f.engine.stop('inst_bomb', 2000);
   expect(exit).not.toBeNull();
-  expect(await f.output('inst_bomb')).toMatch(/fork: .*(retry|Resource temporarily unavailable)/);
   await f.engine.remove('inst_bomb');
 });
 

@@ -54,7 +54,7 @@ async function pullImage(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await deps.images.fetch(instance.image, signal);
+    await deps.images.fetch(instance, signal);
   } catch (error) {
     if (signal.aborted) throw error;
     const image = `${instance.image.repository}@${instance.image.digest}`;

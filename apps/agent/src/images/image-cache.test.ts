@@ -12,7 +12,10 @@ let engine: FakeEngine;
 const clock = new FakeClock(1);
 const signal = new AbortController().signal;
 const digestOf = (n: number) => `sha256:${n.toString(16).padStart(64, '0')}`;
-const imageOf = (n: number) => ({ repository: 'a/b', digest: digestOf(n), source: 'platform' as const });
+const imageOf = (n: number) => ({
+  image: { repository: 'a/b', digest: digestOf(n), source: 'platform' as const },
+  organization: { id: 'org_00000000000000000000' },
+});
 
 beforeEach(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'images-test-'));

@@ -13,6 +13,8 @@ const MAX_KNOWN = 200;
 const KnownImages = z.record(Digest, z.object({ manifest: Digest, usedAtMs: z.number() }));
 type KnownImages = z.infer<typeof KnownImages>;
 
+type ImageFor = Pick<DesiredInstance, 'image' | 'organization'>;
+
 export interface ImageCacheDeps {
   engine: Engine;
   clock: Clock;
@@ -50,14 +52,15 @@ export class ImageCache {
     return this.#ready.get(digest);
   }
 
-  /** Makes an image available, from the local store when it is there. */
-  async fetch(image: DesiredInstance['image'], signal: AbortSignal): Promise<Image> {
+  /** Makes an image available to an organization, from the local store when it is there. */
+  async fetch({ image, organization }: ImageFor, signal: AbortSignal): Promise<Image> {
     const { engine, controlPlane } = this.deps;
     const manifest = this.#known[image.digest]?.manifest ?? image.digest;
     const found =
-      (await engine.findImage(manifest)) ??
+      (await engine.findImage(manifest, organization.id)) ??
       (await engine.pull({
         ...toPullOptions(image, controlPlane),
+        holder: organization.id,
         signal: AbortSignal.any([signal, AbortSignal.timeout(PULL_TIMEOUT_MS)]),
       }));
     this.#ready.set(image.digest, found);
@@ -65,7 +68,7 @@ export class ImageCache {
     return found;
   }
 
-  /** Notes that the local store has lost an image after all; the next plan fetches it again. */
+  /** Notes that the local store has lost an image after all, or never had it for this organization: it is fetched again. */
   forget(digest: string): void {
     this.#ready.delete(digest);
   }

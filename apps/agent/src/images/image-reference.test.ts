@@ -22,6 +22,7 @@ describe('toPullOptions', () => {
   ])('pulls %s by digest, and never shows the token to others', (repository) => {
     expect(toPullOptions({ repository, digest: DIGEST, source: 'external' }, controlPlane)).toEqual({
       reference: `registry.test:5000/team/web@${DIGEST}`,
+      reach: 'outside',
     });
   });
 });

@@ -9,10 +9,12 @@ import { formatReference, parseReference } from '#libs/oci';
 export function toPullOptions(
   image: DesiredInstance['image'],
   controlPlane: { url: string; token: string },
-): Pick<PullOptions, 'reference' | 'auth' | 'insecure'> {
+): Pick<PullOptions, 'reference' | 'auth' | 'insecure' | 'reach'> {
   if (image.source === 'external') {
     const { registry, repository } = parseReference(image.repository);
-    return { reference: formatReference({ registry, repository, digest: image.digest }) };
+    // The control plane lets only operators name a registry on loopback.
+    const reach = /^(localhost|127\.[\d.]+)(:\d+)?$/.test(registry) ? 'anywhere' : 'outside';
+    return { reference: formatReference({ registry, repository, digest: image.digest }), reach };
   }
   const { host, protocol } = new URL(controlPlane.url);
   return {

@@ -20,7 +20,8 @@ export class AuthGuard implements CanActivate {
     if (!definition) throw new PlatformError('internal', 'a handler without an endpoint definition');
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     if (definition.audience === 'none') return true;
-    const actor = await this.authentication.authenticate(request.headers.authorization);
+    // Known already where the request brought a body: see `refuseStrangersBodies`.
+    const actor = request.actor ?? (await this.authentication.authenticate(request.headers.authorization));
     assertAllowed(actor, definition);
     if (actor) request.actor = actor;
     return true;

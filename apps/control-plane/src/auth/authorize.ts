@@ -17,11 +17,7 @@ export function assertAllowed(
   needed: { audience: Audience; permission?: Permission | undefined },
 ): void {
   if (needed.audience === 'none') return;
-  if (!actor) {
-    throw new PlatformError('unauthenticated', 'this needs a valid API token', {
-      hint: 'Log in with `gantry login`, or send the header `Authorization: Bearer TOKEN`.',
-    });
-  }
+  if (!actor) throw unauthenticated();
   if (actor.kind !== needed.audience)
     throw new PlatformError('forbidden', `this is for a ${needed.audience}, not for a ${actor.kind}`);
   if (actor.kind !== 'user' || !needed.permission) return;
@@ -38,4 +34,10 @@ export function assertAllowed(
       },
     );
   }
+}
+
+export function unauthenticated(): PlatformError {
+  return new PlatformError('unauthenticated', 'this needs a valid API token', {
+    hint: 'Log in with `gantry login`, or send the header `Authorization: Bearer TOKEN`.',
+  });
 }

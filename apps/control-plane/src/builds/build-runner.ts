@@ -3,7 +3,12 @@ import { EventBus } from '../events/event-bus.ts';
 import { NodesService } from '../nodes/nodes.service.ts';
 import { BuildResults } from './build-results.ts';
 import { type BuildRow, BuildsRepository, hasEnded } from './builds.repository.ts';
-import { BUILD_TIMEOUT_GRACE_MS, BUILD_TIMEOUT_SECONDS, NODE_WAIT_LIMIT_MS } from './limits.ts';
+import {
+  BUILD_TIMEOUT_GRACE_MS,
+  BUILD_TIMEOUT_SECONDS,
+  MAX_BUILDS_PER_ORGANIZATION,
+  NODE_WAIT_LIMIT_MS,
+} from './limits.ts';
 
 const LOOK_AGAIN_MS = 5_000;
 
@@ -18,16 +23,18 @@ export class BuildRunner {
   ) {}
 
   /**
-   * Returns when the build has ended or `signal` aborts, or `no-node` when no node can take it yet. Can be repeated
-   * after a crash: a build that runs already is only waited for, its time counted from its start.
+   * Returns when the build has ended or `signal` aborts, or `later` when no node can take it yet, or its organization has
+   * as many builds running as it may. Can be repeated after a crash: a build that runs already is only waited for, its
+   * time counted from its start.
    */
   async run(
     buildId: string,
     options: { queuedAtMs: number; signal: AbortSignal },
-  ): Promise<'ended' | 'no-node'> {
+  ): Promise<'ended' | 'later'> {
     const build = await this.builds.find(buildId);
     if (!build || hasEnded(build)) return 'ended';
     if (build.status === 'queued') {
+      if ((await this.builds.runningBeside(build)) >= MAX_BUILDS_PER_ORGANIZATION) return 'later';
       const node = await this.nodes.pickForBuild();
       if (!node) return this.#withoutNode(build, options.queuedAtMs);
       const begun = await this.builds.begin(build, node.id, (tx) => this.nodes.bump(tx, node.id));
@@ -39,8 +46,8 @@ export class BuildRunner {
     return 'ended';
   }
 
-  async #withoutNode(build: BuildRow, queuedAtMs: number): Promise<'ended' | 'no-node'> {
-    if (Date.now() - queuedAtMs < NODE_WAIT_LIMIT_MS) return 'no-node';
+  async #withoutNode(build: BuildRow, queuedAtMs: number): Promise<'ended' | 'later'> {
+    if (Date.now() - queuedAtMs < NODE_WAIT_LIMIT_MS) return 'later';
     const error = `no worker node was ready to build within ${NODE_WAIT_LIMIT_MS / 60_000} minutes`;
     await this.results.end(build, { status: 'failed', error });
     return 'ended';

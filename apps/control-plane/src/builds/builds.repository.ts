@@ -85,6 +85,12 @@ export class BuildsRepository {
     });
   }
 
+  /** How many builds of the same organization run. */
+  async runningBeside(build: Pick<BuildRow, 'appId'>): Promise<number> {
+    const of = { apps: { some: { id: build.appId } } };
+    return this.prisma.build.count({ where: { status: 'running', app: { organization: of } } });
+  }
+
   /** Gives a queued build to a node. False when it is not queued any more, or another build of its app runs. */
   async begin(build: BuildRow, nodeId: string, inside: (tx: Database) => Promise<unknown>): Promise<boolean> {
     return this.prisma.$transaction(async (tx) => {

@@ -16,5 +16,8 @@ export const NODE_WAIT_LIMIT_MS = 5 * 60_000;
 /** Builds of all apps that run at once; of one app it is always one. */
 export const MAX_CONCURRENT_BUILDS = 4;
 
+/** Of those so many of one organization's apps: its further builds wait, however long the others take. */
+export const MAX_BUILDS_PER_ORGANIZATION = 3;
+
 /** Characters kept of the error of a failed build. */
 export const MAX_ERROR_LENGTH = 4_000;

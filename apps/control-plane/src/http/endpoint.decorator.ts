@@ -14,6 +14,9 @@ import { PlatformError } from '#libs/errors';
 import type { Actor } from '../auth/actor.ts';
 
 export const ENDPOINT = 'gantry:endpoint';
+/** What an answer tells of a body with many mistakes, and of names in it that are long. */
+const MAX_PROBLEMS = 20;
+const MAX_FIELD = 200;
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -63,9 +66,9 @@ export function parseInput<E extends EndpointDefinition>(
   });
   const parsed = schema.safeParse(given);
   if (parsed.success) return parsed.data as EndpointInput<E>;
-  const problems = parsed.error.issues.map((issue) => {
+  const problems = parsed.error.issues.slice(0, MAX_PROBLEMS).map((issue) => {
     const field = issue.path.slice(1).join('.') || String(issue.path[0]);
-    return { field, message: issue.message };
+    return { field: field.slice(0, MAX_FIELD), message: issue.message.slice(0, MAX_FIELD) };
   });
   const text = problems.map((problem) => `${problem.field}: ${problem.message}`).join('; ');
   throw new PlatformError('invalid_input', text, { details: { fields: problems } });

@@ -68,7 +68,7 @@ export class RolloutService {
 
   /** Releases an image from the platform's registry or any other; it runs as the service `web`. Throws `not_found`. */
   async releaseImage(app: AppRow, reference: string, actor: UserActor): Promise<Deployment> {
-    const image = await this.images.resolve(reference, actor.organization.id);
+    const image = await this.images.resolve(reference, actor);
     const id = await this.#deploy(app.id, async () => ({
       repository: image.repository,
       source: image.source,

@@ -50,6 +50,8 @@ export interface ExportContext {
   buildBase: BaseImage;
   target: ImageTarget;
   engine: Engine;
+  /** Whose app it is: the layers are theirs in the engine's store. */
+  organizationId: string;
   exec: Exec;
   /** See `imageBudget`. */
   spend: (bytes: number) => void;
@@ -169,17 +171,16 @@ async function exportFolder(
       open: () => createReadStream(output),
       signal,
     }),
-    importInto(engine, diffId, output),
+    importInto(engine, diffId, output, context.organizationId),
   ]);
   await rm(output);
   return { digest, diffId, sizeBytes, mediaType };
 }
 
 /** The node that built is likely to run the app: it needs no pull of what it has just made. */
-async function importInto(engine: Engine, diffId: string, file: string): Promise<void> {
-  if (await engine.hasLayer(diffId)) return;
+async function importInto(engine: Engine, diffId: string, file: string, holder: string): Promise<void> {
   const compressed = createReadStream(file);
   const gunzip = createGunzip();
   compressed.on('error', (error) => gunzip.destroy(error));
-  await engine.importLayer(diffId, compressed.pipe(gunzip));
+  await engine.importLayer(diffId, compressed.pipe(gunzip), { holder });
 }

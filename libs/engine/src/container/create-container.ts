@@ -110,12 +110,13 @@ async function writeBundle(
     binds,
     maxOpenFiles: parts.maxOpenFiles,
     swapLimit: parts.cgroups.swapLimit,
+    hasIpv6: parts.hasIpv6,
   });
   await writeFile(path.join(folder.bundle, 'config.json'), JSON.stringify(config), { mode: 0o600 });
 }
 
 async function placeContainer(parts: EngineParts, spec: ContainerSpec): Promise<Placement> {
-  const layers = await parts.layers.folders(spec.layers);
+  const layers = await parts.layers.folders(spec.layers, spec.organizationId);
   const firstId = await parts.idRanges.allot(spec.ownerId);
   const userNamespaceFd = await parts.userNamespaces.get(firstId);
   const folder = await parts.store.make(spec);

@@ -21,6 +21,8 @@ export interface EngineParts extends EngineDeps {
   initProgram: string;
   seccomp: SeccompProfile;
   maxOpenFiles: number;
+  /** Whether this kernel has IPv6. */
+  hasIpv6: boolean;
   store: ContainerStore;
   layers: LayerStore;
   idRanges: IdRanges;

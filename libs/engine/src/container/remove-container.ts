@@ -2,7 +2,6 @@ import { constants as osConstants } from 'node:os';
 import { PlatformError } from '#libs/errors';
 import { processesIn, removeGroup } from '../kernel/cgroups.ts';
 import { findMonitors } from '../kernel/find-processes.ts';
-import { deleteLink } from '../kernel/netlink.ts';
 import { identifyProcess, isAlive, type ProcessIdentity, signalProcess } from '../kernel/process-identity.ts';
 import type { ContainerProfile } from '../types.ts';
 import { cgroupOf, type EngineParts, runtimeIdOf } from './parts.ts';
@@ -64,6 +63,6 @@ export async function removeRemains(parts: EngineParts, remains: Remains): Promi
   await endMonitor(parts, runtimeId, remains.monitor);
   for (const group of groups) await removeGroup(parts.cgroups.mounts, group, parts.clock);
   await parts.runtime.forget(runtimeId);
-  if (remains.link) await deleteLink(remains.link);
+  if (remains.link) await parts.network.detach(remains.link);
   await parts.store.remove(remains.id, runtimeId);
 }

@@ -64,25 +64,27 @@ export class ImageStore {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
   }
 
-  async find(digest: string): Promise<Image | undefined> {
+  /** Undefined, too, when a layer is here, but `holder` has not shown to have it; see LayerHolders. */
+  async find(digest: string, holder?: string): Promise<Image | undefined> {
     assertDigest(digest);
     const text = await readFileIfExists(this.#file(digest));
     if (text === undefined) return undefined;
     const image = ImageFile.parse(JSON.parse(text));
-    for (const layer of image.layers) if (!(await this.layers.has(layer))) return undefined;
+    for (const layer of image.layers) if (!(await this.layers.has(layer, holder))) return undefined;
     return image;
   }
 
   /** Fetches what is missing. Throws what the registry client does, `invalid_input` for an image that contradicts itself. */
   async pull(options: PullOptions): Promise<Image> {
     const reference = parseReference(options.reference);
-    const here = reference.digest ? await this.find(reference.digest) : undefined;
+    const here = reference.digest ? await this.find(reference.digest, options.holder) : undefined;
     if (here) return here;
     const { registry, repository } = reference;
     const client = new RegistryClient({
       registry,
       auth: registryAuth(options.auth),
       insecure: options.insecure,
+      reach: options.reach,
     });
     const pull = Symbol(options.reference);
     try {
@@ -105,7 +107,7 @@ export class ImageStore {
               signal: options.signal,
             }),
         };
-        const result = await this.layers.ensure(diffIds[index] ?? '', source, options.signal);
+        const result = await this.layers.ensure(diffIds[index] ?? '', source, options);
         options.onProgress?.(
           `layer ${index + 1} of ${descriptors.length}: ${result === 'made' ? 'fetched' : 'here'}`,
         );

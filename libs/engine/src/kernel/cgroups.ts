@@ -88,7 +88,8 @@ async function ignoring(codes: string[], work: Promise<unknown>): Promise<void> 
 
 /**
  * Makes the groups that containers' groups sit in, with builds at a quarter of an instance's weight, and `monitor` for
- * conmon, so that neither a service manager nor a limit on the daemon takes the monitors down with it.
+ * conmon, so that neither a service manager nor a limit on the daemon takes the monitors down with it. Monitors have a
+ * quarter too: an app that prints without end keeps its monitor busy, at the expense of nobody else.
  */
 export async function prepareParents(layout: CgroupLayout, top: string): Promise<void> {
   for (const mount of layout.mounts) {
@@ -106,9 +107,11 @@ export async function prepareParents(layout: CgroupLayout, top: string): Promise
         });
       });
     }
-    await writeFile(path.join(layout.cpu, top, 'build/cpu.weight'), '25');
+    for (const group of ['build', 'monitor'])
+      await writeFile(path.join(layout.cpu, top, group, 'cpu.weight'), '25');
   } else {
-    await writeFile(path.join(layout.cpu, top, 'build/cpu.shares'), '256');
+    for (const group of ['build', 'monitor'])
+      await writeFile(path.join(layout.cpu, top, group, 'cpu.shares'), '256');
   }
 }
 

@@ -7,10 +7,11 @@ import { CLONE_NEWNET, closeFd, openSocket, receive, send, sendInThread, setns }
  * rtnetlink (rtnetlink(7)), as far as a container's network needs it: links, addresses, one route. In-process because
  * seven `ip` commands cost more than the rest of a container's start.
  */
-const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, NEWADDR: 20, NEWROUTE: 24 } as const;
+const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, NEWADDR: 20, NEWROUTE: 24, DELROUTE: 25 } as const;
 const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
 const NLM_F_CREATE_EXCL = 0x600;
+const NLM_F_CREATE_REPLACE = 0x500;
 const IFF_UP = 1;
 const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, LINKINFO: 18, NET_NS_FD: 28 } as const;
 const NLA_F_NESTED = 0x8000;
@@ -59,10 +60,11 @@ function linkHeader(index: number, up: boolean): Buffer {
   return buffer;
 }
 
-function addressMessage(index: number, address: string, prefixLength: number): Message {
+/** An address without a network around it: what is near is said by routes. */
+function addressMessage(index: number, address: string): Message {
   const header = Buffer.alloc(8);
   header[0] = 2; // AF_INET
-  header[1] = prefixLength;
+  header[1] = 32;
   header.writeUInt32LE(index, 4);
   const body = Buffer.concat([header, attribute(2, ipv4(address)), attribute(1, ipv4(address))]);
   return { type: RTM.NEWADDR, flags: NLM_F_CREATE_EXCL, body };
@@ -73,6 +75,13 @@ function defaultRouteMessage(index: number, gateway: string): Message {
   const header = Buffer.from([2, 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0]);
   const body = Buffer.concat([header, attribute(5, ipv4(gateway)), attribute(4, uint32(index))]);
   return { type: RTM.NEWROUTE, flags: NLM_F_CREATE_EXCL, body };
+}
+
+/** That one address is found directly on a link. */
+function linkRoute(index: number, address: string): Buffer {
+  // struct rtmsg: as above, but 32 bits of destination and scope link (253)
+  const header = Buffer.from([2, 32, 0, 0, 254, 3, 253, 1, 0, 0, 0, 0]);
+  return Buffer.concat([header, attribute(1, ipv4(address)), attribute(4, uint32(index))]);
 }
 
 class NetlinkSocket {
@@ -157,7 +166,7 @@ export function linkIndex(name: string): number | undefined {
 }
 
 /** Makes a bridge that is up and carries `gateway`. */
-export function createBridge(name: string, gateway: string, prefixLength: number): void {
+export function createBridge(name: string, gateway: string): void {
   withSocket((socket) => {
     socket.request(`make the bridge ${name}`, {
       type: RTM.NEWLINK,
@@ -174,7 +183,7 @@ export function createBridge(name: string, gateway: string, prefixLength: number
     const index = linkIndex(name);
     if (index === undefined)
       throw new PlatformError('internal', `the bridge ${name} vanished as it was made`);
-    socket.request(`set up the bridge ${name}`, addressMessage(index, gateway, prefixLength), {
+    socket.request(`set up the bridge ${name}`, addressMessage(index, gateway), {
       type: RTM.NEWLINK,
       body: linkHeader(index, true),
     });
@@ -198,6 +207,22 @@ export async function deleteLink(name: string): Promise<void> {
   }
 }
 
+/** Takes back what `setUpNetworkNamespace` told the host of an address; a no-op when it is not told, or the bridge is gone. */
+export function deleteRoute(address: string, bridge: string): void {
+  const index = linkIndex(bridge);
+  if (index === undefined) return;
+  try {
+    withSocket((socket) =>
+      socket.request(`remove the route to ${address}`, {
+        type: RTM.DELROUTE,
+        body: linkRoute(index, address),
+      }),
+    );
+  } catch (error) {
+    if (!(error instanceof PlatformError && error.details.errno === 'ESRCH')) throw error;
+  }
+}
+
 export interface VethAttachment {
   /** A process in the network namespace that gets `eth0`. */
   pid: number;
@@ -205,7 +230,6 @@ export interface VethAttachment {
   bridge: string;
   mtu: number;
   address: string;
-  prefixLength: number;
   gateway: string;
 }
 
@@ -269,11 +293,19 @@ function wire(namespaceFd: number, inside: NetlinkSocket, veth: Omit<VethAttachm
       ]),
     }),
   );
+  withSocket((socket) =>
+    socket.request(`route ${veth.address} to ${veth.bridge}`, {
+      type: RTM.NEWROUTE,
+      flags: NLM_F_CREATE_REPLACE,
+      body: linkRoute(bridgeIndex, veth.address),
+    }),
+  );
   const peerIndex = inside.indexOf('eth0');
   inside.request(
     `give eth0 the address ${veth.address}`,
-    addressMessage(peerIndex, veth.address, veth.prefixLength),
+    addressMessage(peerIndex, veth.address),
     { type: RTM.NEWLINK, body: linkHeader(peerIndex, true) },
+    { type: RTM.NEWROUTE, flags: NLM_F_CREATE_EXCL, body: linkRoute(peerIndex, veth.gateway) },
     defaultRouteMessage(peerIndex, veth.gateway),
   );
 }

@@ -26,3 +26,19 @@ it('lets a bridge speak to itself only, and hides its subnet', () => {
   expect(rules).toContain('ip saddr { 100.64.0.0/22, 100.64.4.0/22 } oifname != "gtabcde*" masquerade');
   expect(rules).toContain('ip daddr { 192.0.2.53 } meta l4proto { tcp, udp } th dport 53 accept');
 });
+
+it('keeps packets for addresses that no container has from leaving by another way', () => {
+  const rules = firewallRules({ ...empty, bridges: [{ name: 'gtabcdeb0', subnet: '100.64.0.0/22' }] });
+  expect(rules).toContain('iifname "gtabcde*" ip daddr { 100.64.0.0/22 } drop');
+  expect(rules).toContain('ip daddr { 100.64.0.0/22 } oifname != "gtabcde*" oifname != "lo" reject');
+  expect(rules.indexOf('"gtabcdeb0" . "gtabcdeb0"')).toBeLessThan(
+    rules.indexOf('ip daddr { 100.64.0.0/22 } drop'),
+  );
+});
+
+it('counts the connections of each container before it lets anything pass', () => {
+  const rules = firewallRules(empty, 4096);
+  expect(rules).toContain('add @containers { ip saddr ct count over 4096 } drop');
+  expect(rules.indexOf('ct count')).toBeLessThan(rules.indexOf('established,related accept'));
+  expect(firewallRules(empty)).not.toMatch(/ct count|ct timeout/);
+});

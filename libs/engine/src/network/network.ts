@@ -3,7 +3,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { PlatformError } from '#libs/errors';
 import { type Exec, readFileIfExists, writeFileDurably } from '#libs/host';
-import { createBridge, linkIndex, type VethAttachment } from '../kernel/netlink.ts';
+import { createBridge, deleteLink, deleteRoute, linkIndex, type VethAttachment } from '../kernel/netlink.ts';
 import { applyFirewall, hasTable } from './firewall.ts';
 import { resolveNameServers } from './name-servers.ts';
 import {
@@ -50,6 +50,8 @@ export class Network {
   readonly #organizations = new Map<string, OrganizationNetwork>();
   readonly #used = new Set<number>();
   readonly #last = new Map<string, number>();
+  /** False when this kernel cannot count connections: then a container may use up those of the whole machine. */
+  flowsAreLimited = true;
   /** Bridges are made one after the other: each choice of a subnet sees the one before. */
   #changes: Promise<unknown> = Promise.resolve();
 
@@ -104,9 +106,17 @@ export class Network {
       bridge,
       mtu: await uplinkMtu(),
       address: endpoint.address,
-      prefixLength: PREFIX_LENGTH,
       gateway: ipv4Text(subnet + 1),
     };
+  }
+
+  /** Takes down a container's link and the way to its address; what is gone already is passed over. */
+  async detach(link: string): Promise<void> {
+    const address = addressOfLink(link, this.options.linkPrefix);
+    for (const { bridge, subnet } of this.#organizations.values()) {
+      if (address >= subnet && address < subnet + SUBNET_SIZE) deleteRoute(ipv4Text(address), bridge);
+    }
+    await deleteLink(link);
   }
 
   nameServers(): Promise<string[]> {
@@ -114,7 +124,7 @@ export class Network {
   }
 
   async applyFirewall(): Promise<void> {
-    await applyFirewall(this.exec, this.options.programs.nft, {
+    const state = {
       table: this.options.table,
       linkPrefix: this.options.linkPrefix,
       bridges: [...this.#organizations.values()].map(({ bridge, subnet }) => ({
@@ -122,7 +132,9 @@ export class Network {
         subnet: `${ipv4Text(subnet)}/${PREFIX_LENGTH}`,
       })),
       nameServers: await this.nameServers(),
-    });
+    };
+    const { nft } = this.options.programs;
+    this.flowsAreLimited = await applyFirewall(this.exec, nft, state, await flowsPerContainer());
   }
 
   /** Puts the rules back when something has flushed them, as a restart of a host's own firewall does; true if so. */
@@ -166,7 +178,7 @@ export class Network {
     await this.#save();
     // The rules come first: a bridge is never up without them.
     await this.applyFirewall();
-    createBridge(network.bridge, ipv4Text(subnet + 1), PREFIX_LENGTH);
+    createBridge(network.bridge, ipv4Text(subnet + 1));
     await switchOffIpv6(network.bridge);
     return network;
   }
@@ -201,6 +213,11 @@ export class Network {
   }
 }
 
+/** The address that `#linkName` made a name of. */
+function addressOfLink(link: string, prefix: string): number {
+  return ipv4Number('100.64.0.0') + Number.parseInt(link.slice(prefix.length + 1), 36);
+}
+
 /** Containers reach the world only through a machine that forwards. Left on at the end: others may rely on it by then. */
 async function switchOnForwarding(): Promise<void> {
   const file = '/proc/sys/net/ipv4/ip_forward';
@@ -218,6 +235,15 @@ async function switchOnForwarding(): Promise<void> {
 /** Containers have IPv4 only; without this the host would answer them on a link-local address. */
 async function switchOffIpv6(bridge: string): Promise<void> {
   await writeFile(`/proc/sys/net/ipv6/conf/${bridge}/disable_ipv6`, '1').catch(() => {}); // the kernel has no IPv6
+}
+
+/** What kernels allow on small machines; also until the first rule that tracks connections has loaded the module. */
+const DEFAULT_MAX_FLOWS = 65_536;
+
+/** A container's share of the machine's table of connections: as many containers as there are 512 MiB in 32 GiB. */
+async function flowsPerContainer(): Promise<number> {
+  const told = await readFileIfExists('/proc/sys/net/netfilter/nf_conntrack_max');
+  return Math.max(1024, Math.floor((Number(told) || DEFAULT_MAX_FLOWS) / 64));
 }
 
 /** MTU of the interface that leads out, so that containers' packets fit it. */

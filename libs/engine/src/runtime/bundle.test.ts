@@ -23,6 +23,7 @@ const request = {
     firstId: 300_000_000,
     maxOpenFiles: 1024,
     swapLimit: true,
+    hasIpv6: true,
   },
   user: { uid: 1000, gid: 1000, additionalGids: [], home: '/workspace' },
   seccomp: seccompProfile('x64'),

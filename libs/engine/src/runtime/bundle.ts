@@ -21,6 +21,15 @@ const MASKED_PATHS = [
   '/sys/firmware',
 ];
 const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+/**
+ * All of a container's packets go to its gateway, whatever that answers: the kernel keeps one table of neighbours for the
+ * whole machine, and a container that could look for many of them would fill it for everybody. The same is why it has
+ * no IPv6 but on `lo`: every link-local address would be a neighbour.
+ */
+const NEIGHBOURLESS = {
+  'net.ipv4.conf.all.accept_redirects': '0',
+  'net.ipv4.conf.default.accept_redirects': '0',
+};
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export interface BundleRequest {
@@ -35,6 +44,8 @@ export interface BundleRequest {
   /** Our own hard limit on open files: without CAP_SYS_RESOURCE a runtime cannot go above it. */
   maxOpenFiles: number;
   swapLimit: boolean;
+  /** Whether this kernel has IPv6 at all. */
+  hasIpv6: boolean;
 }
 
 function baseMounts(): object[] {
@@ -135,7 +146,12 @@ export function ociConfig(request: BundleRequest): object {
       cgroupsPath: request.cgroup,
       resources: resources(request),
       // Ports below 1024 are the container's own; without capabilities nobody could listen on them otherwise.
-      sysctl: { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 65535' },
+      sysctl: {
+        'net.ipv4.ip_unprivileged_port_start': '0',
+        'net.ipv4.ping_group_range': '0 65535',
+        ...NEIGHBOURLESS,
+        ...(request.hasIpv6 ? { 'net.ipv6.conf.default.disable_ipv6': '1' } : {}),
+      },
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READONLY_PATHS,
       seccomp: request.seccomp,

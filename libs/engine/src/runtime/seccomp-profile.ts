@@ -1,8 +1,8 @@
 /**
  * The system calls that a container without capabilities may make: an allow-list in the shape of the field's default
  * profile (moby's), for the native architecture only. Left out against it: everything that a capability would open, the
- * io_uring family, 32-bit calls, and all socket families but local, IPv4, IPv6 and netlink, since creating a socket of
- * another family can load a kernel module on a stranger's word. Anything else answers EPERM.
+ * io_uring family, 32-bit calls, and all socket families and protocols but the few that apps speak, since creating a
+ * socket of another can load a kernel module on a stranger's word. Anything else answers EPERM.
  */
 const ALLOWED = `
 accept accept4 access adjtimex alarm bind brk cachestat capget capset chdir chmod chown clock_adjtime clock_getres
@@ -44,8 +44,17 @@ const PER_ARCHITECTURE: Record<string, { architecture: string; names: string[] }
   },
 };
 
-/** AF_UNIX, AF_INET, AF_INET6, AF_NETLINK (socket(2)). AF_ALG and AF_VSOCK, which reach past namespaces, are not here. */
-const SOCKET_FAMILIES = [1, 2, 10, 16];
+/** IPPROTO_* that apps speak: the default, ICMP, TCP, UDP, ICMPv6, MPTCP. Any other may load a module of the kernel. */
+const IP_PROTOCOLS = [0, 1, 6, 17, 58, 262];
+/** NETLINK_ROUTE, SOCK_DIAG, AUDIT (which PAM asks for), KOBJECT_UEVENT. */
+const NETLINK_PROTOCOLS = [0, 4, 9, 15];
+/** By family (socket(2)), undefined for any protocol. AF_ALG and AF_VSOCK, which reach past namespaces, are not here. */
+const SOCKETS: [family: number, protocols: readonly number[] | undefined][] = [
+  [1 /* AF_UNIX */, undefined],
+  [2 /* AF_INET */, IP_PROTOCOLS],
+  [10 /* AF_INET6 */, IP_PROTOCOLS],
+  [16 /* AF_NETLINK */, NETLINK_PROTOCOLS],
+];
 /** Execution domains that only change what programs are told (personality(2)); 0xffffffff asks for the present one. */
 const PERSONALITIES = [0, 0x8, 0x20000, 0x20008, 0xffffffff];
 /** Every CLONE_NEW* flag (clone(2)): new namespaces would give a process capabilities inside them. */
@@ -82,6 +91,18 @@ const onlyWith = (name: string, values: readonly number[]): SeccompRule[] =>
     args: [{ index: 0, value, op: 'SCMP_CMP_EQ' }],
   }));
 
+const socketRules = (): SeccompRule[] =>
+  SOCKETS.flatMap(([family, protocols]) =>
+    (protocols ?? [undefined]).map((protocol) => ({
+      names: ['socket'],
+      action: 'SCMP_ACT_ALLOW' as const,
+      args: [
+        { index: 0, value: family, op: 'SCMP_CMP_EQ' as const },
+        ...(protocol === undefined ? [] : [{ index: 2, value: protocol, op: 'SCMP_CMP_EQ' as const }]),
+      ],
+    })),
+  );
+
 /** The profile for processes of a Node architecture (`process.arch`). */
 export function seccompProfile(arch: string): SeccompProfile {
   const native = PER_ARCHITECTURE[arch];
@@ -91,7 +112,7 @@ export function seccompProfile(arch: string): SeccompProfile {
     architectures: native ? [native.architecture] : [],
     syscalls: [
       { names: [...ALLOWED, ...(native?.names ?? [])], action: 'SCMP_ACT_ALLOW' },
-      ...onlyWith('socket', SOCKET_FAMILIES),
+      ...socketRules(),
       ...onlyWith('personality', PERSONALITIES),
       {
         names: ['clone'],

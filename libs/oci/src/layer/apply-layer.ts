@@ -56,10 +56,7 @@ export async function applyLayer(options: ApplyLayerOptions): Promise<AppliedLay
     const filter = new LayerFilter(limits);
     const rewriter = new TarRewriter(filter, ENCODING);
     const applied = await unpack({ source, extraction, rewriter, limits, reserve: new DiskReserve(target) });
-    if (options.expectedDiffId !== undefined && applied.diffId !== options.expectedDiffId) {
-      const message = `the layer's diff id is ${applied.diffId}, but the image says ${options.expectedDiffId}`;
-      throw new PlatformError('invalid_input', message);
-    }
+    if (options.expectedDiffId !== undefined) assertDiffId(applied.diffId, options.expectedDiffId);
     await addWhiteouts(filter, { exec, target });
     return applied;
   } catch (error) {
@@ -70,6 +67,47 @@ export async function applyLayer(options: ApplyLayerOptions): Promise<AppliedLay
     source.destroy();
     tar.destroy();
   }
+}
+
+/**
+ * Reads a layer to its end without unpacking it: resolves when its diff id is the expected one. Errors as `applyLayer`.
+ */
+export async function verifyLayer(
+  options: Pick<ApplyLayerOptions, 'tar' | 'mediaType' | 'limits' | 'signal'> & { expectedDiffId: string },
+): Promise<void> {
+  const { tar, mediaType, expectedDiffId, signal } = options;
+  const { maxBytes } = { ...DEFAULT_LAYER_LIMITS, ...options.limits };
+  const source = decompress(tar, mediaType);
+  const stop = () => source.destroy(signal?.reason);
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    const hash = createHash('sha256');
+    let sizeBytes = 0;
+    for await (const chunk of source as AsyncIterable<Buffer>) {
+      sizeBytes += chunk.length;
+      if (sizeBytes > maxBytes) throw tooLarge(maxBytes);
+      hash.update(chunk);
+    }
+    assertDiffId(`sha256:${hash.digest('hex')}`, expectedDiffId);
+  } catch (error) {
+    throw asPlatformError(error);
+  } finally {
+    signal?.removeEventListener('abort', stop);
+    source.destroy();
+    tar.destroy();
+  }
+}
+
+function assertDiffId(actual: string, expected: string): void {
+  if (actual === expected) return;
+  throw new PlatformError(
+    'invalid_input',
+    `the layer's diff id is ${actual}, but the image says ${expected}`,
+  );
+}
+
+function tooLarge(maxBytes: number): PlatformError {
+  return new PlatformError('too_large', `the layer has more than ${maxBytes} bytes uncompressed`);
 }
 
 interface Unpacking {
@@ -86,9 +124,7 @@ async function unpack({ source, extraction, rewriter, limits, reserve }: Unpacki
   let takesMore = true;
   for await (const chunk of source as AsyncIterable<Buffer>) {
     sizeBytes += chunk.length;
-    if (sizeBytes > limits.maxBytes) {
-      throw new PlatformError('too_large', `the layer has more than ${limits.maxBytes} bytes uncompressed`);
-    }
+    if (sizeBytes > limits.maxBytes) throw tooLarge(limits.maxBytes);
     hash.update(chunk);
     await reserve.spend(chunk.length);
     for (const bytes of rewriter.push(chunk)) takesMore = await extraction.write(bytes);

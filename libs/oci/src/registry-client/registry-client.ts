@@ -15,6 +15,7 @@ import {
 import { INDEX_MEDIA_TYPES, MANIFEST_MEDIA_TYPES } from '../media-types.ts';
 import { type Architecture, choosePlatform } from '../platform.ts';
 import { isRepository, isTag, type Reference } from '../reference.ts';
+import type { RegistryReach } from './address-guard.ts';
 import type { RegistryAuth } from './authenticator.ts';
 import { downloadBlob } from './download-blob.ts';
 import { readLimited, Transport } from './transport.ts';
@@ -32,6 +33,8 @@ export interface RegistryClientOptions {
   insecure?: boolean;
   /** Connections; the client makes its own unless given. */
   dispatcher?: Dispatcher;
+  /** Where requests may go; `outside` for a registry that a stranger names. Anywhere unless told. */
+  reach?: RegistryReach;
   clock?: Clock;
 }
 

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { Agent, type Dispatcher, request } from 'undici';
 import { errorMessage, PlatformError } from '#libs/errors';
 import type { Clock } from '#libs/host';
+import { assertOutside, lookupOutside, type RegistryReach } from './address-guard.ts';
 import { Authenticator, type RegistryAuth } from './authenticator.ts';
 import { registryError } from './registry-error.ts';
 
@@ -23,6 +24,8 @@ export interface TransportOptions {
   auth?: RegistryAuth;
   insecure?: boolean;
   dispatcher?: Dispatcher;
+  /** Where requests may go, redirects and token services included; anywhere unless told. */
+  reach?: RegistryReach;
   clock: Clock;
 }
 
@@ -55,7 +58,9 @@ export class Transport {
     const host = options.registry === 'docker.io' ? 'registry-1.docker.io' : options.registry;
     this.base = new URL(`${options.insecure ? 'http' : 'https'}://${host}/`);
     this.#ownsDispatcher = options.dispatcher === undefined;
-    this.#dispatcher = options.dispatcher ?? new Agent({ connect: { timeout: CONNECT_TIMEOUT_MS } });
+    const lookup = options.reach === 'outside' ? { lookup: lookupOutside } : {};
+    this.#dispatcher =
+      options.dispatcher ?? new Agent({ connect: { timeout: CONNECT_TIMEOUT_MS, ...lookup } });
     this.#authenticator = new Authenticator({
       registry: options.registry,
       auth: options.auth,
@@ -162,6 +167,7 @@ export class Transport {
   }
 
   async #sendOnce(call: RegistryRequest, url: URL, authorization: string | undefined): Promise<Response> {
+    if (this.options.reach === 'outside') assertOutside(url);
     const headers: Record<string, string> = { 'user-agent': 'gantry', ...call.headers };
     if (authorization !== undefined && url.origin === this.base.origin) headers.authorization = authorization;
     return request(url, {
@@ -176,6 +182,7 @@ export class Transport {
   }
 
   async #fetchToken(url: URL, authorization: string | undefined): Promise<{ status: number; body: string }> {
+    if (this.options.reach === 'outside') assertOutside(url);
     const headers: Record<string, string> = { 'user-agent': 'gantry', accept: 'application/json' };
     if (authorization !== undefined) headers.authorization = authorization;
     const response = await request(url, {
