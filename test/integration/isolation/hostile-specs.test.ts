@@ -4,7 +4,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemExec } from '#libs/host';
-import { type Fixture, makeFixture } from '../engine/engine-fixture.ts';
+import { eventually, type Fixture, makeFixture } from '../engine/engine-fixture.ts';
 
 /** What a stranger's image configuration says ends up in a container's spec. */
 let f: Fixture;
@@ -86,9 +86,12 @@ it('tells how much a container has written, and how many files', async () => {
 
 it('stops a container whose process ignores what its image calls its stop signal', async () => {
   await f.engine.create(
-    f.spec('inst_deaf', "trap '' WINCH TERM; while :; do sleep 1; done", { stopSignal: 'SIGWINCH' }),
+    f.spec('inst_deaf', "trap '' WINCH TERM; echo deaf; while :; do sleep 1; done", {
+      stopSignal: 'SIGWINCH',
+    }),
   );
   await f.engine.start('inst_deaf');
+  await eventually('its word', async () => (await f.output('inst_deaf')) === 'deaf');
   expect(await f.engine.stop('inst_deaf', 200)).toMatchObject({ code: 137 });
   await f.engine.remove('inst_deaf');
 });
@@ -100,6 +103,11 @@ it('stops a container whose process has stopped itself', async () => {
     }),
   );
   await f.engine.start('inst_frozen');
+  await eventually('the process stopping itself', async () => {
+    const init = f.engine.get('inst_frozen')?.pid;
+    const child = (await readFile(`/proc/${init}/task/${init}/children`, 'utf8')).trim();
+    return child !== '' && /^State:\tT/m.test(await readFile(`/proc/${child}/status`, 'utf8'));
+  });
   expect(await f.engine.stop('inst_frozen', 200)).toMatchObject({ code: 137 });
   await f.engine.remove('inst_frozen');
 });
