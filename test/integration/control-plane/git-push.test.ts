@@ -204,7 +204,7 @@ describe('git push of main', () => {
     expect(stderr).toContain('remote: The platform is restarting');
     expect(stderr).toContain('! [remote rejected] main -> main (platform restarting)');
     open();
-    await vi.waitFor(async () => expect(await remoteMain()).toBe(commit), { timeout: 15_000 });
+    await vi.waitFor(async () => expect(await remoteMain()).toBe(commit), { timeout: 60_000 });
   });
 });
 

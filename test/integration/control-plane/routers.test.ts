@@ -112,8 +112,10 @@ describe('the version of the route table', () => {
     node.behaviour = () => ({ state: 'starting', address: null });
     const id = await release();
     const stateIs = (state: string) =>
-      vi.waitFor(async () =>
-        expect(await prisma().instance.findFirst({ where: { releaseId: id } })).toMatchObject({ state }),
+      vi.waitFor(
+        async () =>
+          expect(await prisma().instance.findFirst({ where: { releaseId: id } })).toMatchObject({ state }),
+        { timeout: 20_000 },
       );
     await stateIs('starting');
     const starting = await version();
@@ -123,7 +125,7 @@ describe('the version of the route table', () => {
     expect(await version()).toBe(starting);
     node.behaviour = () => ({});
     await node.report();
-    await vi.waitFor(async () => expect((await appRow()).currentReleaseId).toBe(id));
+    await vi.waitFor(async () => expect((await appRow()).currentReleaseId).toBe(id), { timeout: 20_000 });
     const served = await version();
     node.behaviour = () => ({ state: 'unhealthy' });
     await node.report();
