@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { type Platform, startPlatform } from '../platform.ts';
+import { waitFor } from '../wait-for.ts';
 import { SourceRepo } from './source-repo.ts';
 import { ask } from './traffic.ts';
 
@@ -48,10 +49,10 @@ describe('a Procfile app', () => {
     expect((await ask(platform.httpPort, 'proc.gantry.localhost')).status).toBe(200);
     const cli = (...args: string[]) => platform.cli(args, { cwd: repo.folder });
     expect((await cli('scale', 'worker=1')).code).toBe(0);
-    await vi.waitFor(async () => {
+    await waitFor(async () => {
       const { stdout } = await cli('logs', '--service', 'worker', '--tail', '20');
       expect(stdout).toMatch(/worker/);
-    }, 20_000);
+    });
   });
 });
 
@@ -62,7 +63,7 @@ describe('volumes', () => {
     const on = (path: string, method = 'GET') =>
       ask(platform.httpPort, 'keeper.gantry.localhost', { path, method });
     expect((await cli('volumes', 'create', 'files', '--mount', '/data')).code).toBe(0);
-    await vi.waitFor(async () => expect((await on('/data/note?text=kept', 'PUT')).status).toBe(200), 20_000);
+    await waitFor(async () => expect((await on('/data/note?text=kept', 'PUT')).status).toBe(200));
     await repo.write('greeting.txt', 'v2');
     await repo.commit('v2');
     expect((await repo.push()).code).toBe(0);
@@ -75,7 +76,7 @@ describe('volumes', () => {
       apiPort: platform.apiPort,
     });
     await platform.cli(['login', '--data', platform.dataDir]);
-    await vi.waitFor(async () => expect((await on('/data/note')).body).toBe('kept'), 30_000);
+    await waitFor(async () => expect((await on('/data/note')).body).toBe('kept'));
     expect((await on('/')).body).toContain('v2');
   });
 });

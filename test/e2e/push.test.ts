@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Platform, startPlatform } from '../platform.ts';
+import { waitFor } from '../wait-for.ts';
 import { SourceRepo } from './source-repo.ts';
 import { ask, Traffic } from './traffic.ts';
 
@@ -37,7 +38,7 @@ describe('git push platform main', () => {
     const created = await cli('apps', 'create', 'hello');
     expect(created.code).toBe(0);
     expect((await repo.git('remote', 'get-url', 'platform')).stdout).toContain('/git/hello.git');
-    await vi.waitFor(async () => expect((await get()).status).toBe(503));
+    await waitFor(async () => expect((await get()).status).toBe(503));
     expect((await get()).body).toContain('git push platform main');
   });
 
@@ -65,10 +66,10 @@ describe('git push platform main', () => {
   it('scales to 2, and both answer', async () => {
     await cli('scale', 'web=2');
     const seen = new Set<string>();
-    await vi.waitFor(async () => {
+    await waitFor(async () => {
       seen.add((await get('/instance')).body);
       expect(seen.size).toBe(2);
-    }, 20_000);
+    });
     const { items } = await json<{ items: { state: string }[] }>('ps');
     expect(items.map((item) => item.state)).toEqual(['healthy', 'healthy']);
   });
@@ -77,7 +78,7 @@ describe('git push platform main', () => {
     await greet('changed');
     const traffic = new Traffic(platform.httpPort, HOST);
     const pushed = await repo.push();
-    await vi.waitFor(async () => expect((await get()).body).toContain('changed'));
+    await waitFor(async () => expect((await get()).body).toContain('changed'));
     await traffic.stop();
     expect(pushed.code).toBe(0);
     expect(pushed.stderr).not.toMatch(/added \d+ packages/);
@@ -88,7 +89,7 @@ describe('git push platform main', () => {
   it('rolls back without one failed request', async () => {
     const traffic = new Traffic(platform.httpPort, HOST);
     expect((await cli('rollback')).code).toBe(0);
-    await vi.waitFor(async () => expect((await get()).body).toContain('hello'));
+    await waitFor(async () => expect((await get()).body).toContain('hello'));
     await traffic.stop();
     expect(traffic.failures).toEqual([]);
     const { items } = await json<{ items: { number: number; reason: string; current: boolean }[] }>(
@@ -99,7 +100,7 @@ describe('git push platform main', () => {
 
   it('gives config to the app by a new release', async () => {
     expect((await cli('config', 'set', 'GREETING=from-config')).code).toBe(0);
-    await vi.waitFor(async () => expect((await get('/env')).body).toBe('from-config'));
+    await waitFor(async () => expect((await get('/env')).body).toBe('from-config'));
     expect(await json('config', 'list')).toEqual({ GREETING: 'from-config' });
   });
 
@@ -176,10 +177,10 @@ describe('git push platform main', () => {
   it('queues a second push while one builds; both land in order', async () => {
     await greet('first-of-two');
     const first = repo.push();
-    await vi.waitFor(async () => {
+    await waitFor(async () => {
       const { items } = await json<{ items: { status: string }[] }>('builds');
       expect(['running', 'queued']).toContain(items[0]?.status);
-    }, 10_000);
+    });
     await greet('second-of-two');
     const second = repo.push();
     expect((await first).code).toBe(0);
@@ -189,10 +190,7 @@ describe('git push platform main', () => {
 
   it('keeps the log lines of the app', async () => {
     await get('/log?line=marker-42');
-    await vi.waitFor(
-      async () => expect((await cli('logs', '--tail', '50')).stdout).toContain('marker-42'),
-      10_000,
-    );
+    await waitFor(async () => expect((await cli('logs', '--tail', '50')).stdout).toContain('marker-42'));
   });
 
   it('deploys the image that it built by its reference, and says so when there is none', async () => {
@@ -211,6 +209,6 @@ describe('git push platform main', () => {
 
   it('destroys the app with all that is its', async () => {
     await cli('apps', 'destroy', 'hello', '--confirm', 'hello');
-    await vi.waitFor(async () => expect((await get()).status).toBe(404), 15_000);
+    await waitFor(async () => expect((await get()).status).toBe(404));
   });
 });

@@ -2,11 +2,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { SourceRepo } from '../e2e/source-repo.ts';
 import { ask, Traffic } from '../e2e/traffic.ts';
 import { type Platform, startPlatform } from '../platform.ts';
+import { waitFor } from '../wait-for.ts';
 
 /** Deployments in a row, of which each fourth is a rollback; the later half on a machine that has no time left. */
 const CHANGES = 16;
@@ -42,9 +43,8 @@ async function change(number: number): Promise<void> {
   const args = number % 4 === 3 ? ['rollback'] : ['config', 'set', `GREETING=number ${number}`];
   const { code, stderr } = await platform.cli(args, { cwd: repo.folder });
   expect({ code, stderr }).toMatchObject({ code: 0 });
-  await vi.waitFor(
-    async () => expect((await ask(platform.httpPort, HOST, { path: '/process' })).body).not.toBe(before),
-    10_000,
+  await waitFor(async () =>
+    expect((await ask(platform.httpPort, HOST, { path: '/process' })).body).not.toBe(before),
   );
 }
 
@@ -68,7 +68,7 @@ describe('the traffic of these tests', () => {
     const { port } = server.address() as AddressInfo;
     for (let i = 0; i < 20; i++) {
       const traffic = new Traffic(port, 'any.test', 8);
-      await vi.waitFor(() => expect(traffic.bodies.get('served')).toBeGreaterThan(8));
+      await waitFor(() => expect(traffic.bodies.get('served')).toBeGreaterThan(8));
       expect((await traffic.stop()).failures).toEqual([]);
     }
     server.close();

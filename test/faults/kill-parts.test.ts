@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SourceRepo } from '../e2e/source-repo.ts';
 import { ask, Traffic } from '../e2e/traffic.ts';
 import { type Platform, startPlatform } from '../platform.ts';
+import { waitFor } from '../wait-for.ts';
 
 let platform: Platform;
 let repo: SourceRepo;
@@ -38,14 +39,11 @@ async function kill(name: string): Promise<void> {
   const before = (await parts()).find((part) => part.name === name);
   expect(before?.pid).toBeGreaterThan(1);
   process.kill(before?.pid ?? 0, 'SIGKILL');
-  await vi.waitFor(
-    async () => {
-      const now = (await parts()).find((part) => part.name === name);
-      expect(now?.pid).not.toBe(before?.pid);
-      expect(now?.state).toBe('up');
-    },
-    { timeout: 30_000, interval: 100 },
-  );
+  await waitFor(async () => {
+    const now = (await parts()).find((part) => part.name === name);
+    expect(now?.pid).not.toBe(before?.pid);
+    expect(now?.state).toBe('up');
+  });
 }
 
 describe('kill -9 of one part at a time, while requests flow', () => {
@@ -67,7 +65,7 @@ describe('kill -9 of one part at a time, while requests flow', () => {
     const lanes = 4;
     const traffic = new Traffic(platform.httpPort, HOST, lanes);
     await kill('router');
-    await vi.waitFor(async () => expect((await get()).status).toBe(200));
+    await waitFor(async () => expect((await get()).status).toBe(200));
     await traffic.stop();
     expect(traffic.failures.length).toBeLessThanOrEqual(lanes);
     expect((await get('/process')).body).toBe(born);
@@ -87,7 +85,7 @@ describe('kill -9 of one part at a time, while requests flow', () => {
     process.kill(control?.pid ?? 0, 'SIGSTOP');
     try {
       const traffic = new Traffic(platform.httpPort, HOST);
-      await vi.waitFor(() => expect(traffic.total).toBeGreaterThan(200), 20_000);
+      await waitFor(() => expect(traffic.total).toBeGreaterThan(200));
       await traffic.stop();
       expect(traffic.failures).toEqual([]);
     } finally {
@@ -120,6 +118,6 @@ describe('kill -9 of the supervisor', () => {
       httpPort: platform.httpPort,
       apiPort: platform.apiPort,
     });
-    await vi.waitFor(async () => expect((await get('/process')).body).toBe(born), 30_000);
+    await waitFor(async () => expect((await get('/process')).body).toBe(born));
   });
 });

@@ -1,29 +1,17 @@
-import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import http from 'node:http';
-import os from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Container } from '#libs/engine';
+import { waitFor } from '../../wait-for.ts';
 import { type BuildRun, FIXTURES, Workbench } from './harness.ts';
 
 let bench: Workbench;
-const folders: string[] = [];
 
 beforeAll(async () => {
   bench = await Workbench.open();
 }, 300_000);
-afterAll(async () => {
-  for (const folder of folders) await rm(folder, { recursive: true, force: true });
-  await bench?.close();
-});
-
-/** A copy of a fixture that a test may change. */
-async function copyOf(fixture: string): Promise<string> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'gantry-source-'));
-  folders.push(folder);
-  await cp(path.join(FIXTURES, fixture), folder, { recursive: true });
-  return folder;
-}
+afterAll(() => bench?.close());
 
 interface Answer {
   status: number;
@@ -69,20 +57,14 @@ async function whileRunning<T>(
   }
 }
 
-const answers = (container: Container, at = '/') =>
-  vi.waitFor(() => ask(container, at), { timeout: 15_000, interval: 20 });
-
-async function leftovers(): Promise<string[]> {
-  const names = await readdir(bench.workDir);
-  return [...names, ...bench.engine.list().map((container) => container.spec.id)];
-}
+const answers = (container: Container, at = '/') => waitFor(() => ask(container, at));
 
 describe('a Node.js app with a lockfile', () => {
   let first: BuildRun;
   let source: string;
 
   it('is installed in the sandbox, becomes an image and runs', async () => {
-    source = await copyOf('express');
+    source = await bench.copyOf('express');
     first = await bench.build(source, 'express');
     expect(first.lines.join('\n')).toMatch(/-----> Node\.js app detected/);
     expect(first.lines.join('\n')).toMatch(/added \d+ packages/);
@@ -96,7 +78,7 @@ describe('a Node.js app with a lockfile', () => {
         node: expect.stringMatching(/^v24\./),
       });
     });
-    expect(await leftovers()).toEqual([]);
+    expect(await bench.leftovers()).toEqual([]);
   });
 
   it('has layers for runtime and dependencies, the app folder last, and CNB labels', async () => {
@@ -180,7 +162,7 @@ describe('a build script', () => {
 
 describe('a static site', () => {
   it('is served with types, ranges, conditional requests and its own 404 page, hidden files not at all', async () => {
-    const source = await copyOf('static');
+    const source = await bench.copyOf('static');
     await writeFile(path.join(source, 'assets', 'long.txt'), 'many words\n'.repeat(500));
     const run = await bench.build(source, 'static');
     await whileRunning(run, async (container) => {
@@ -239,7 +221,7 @@ describe('a Procfile', () => {
   });
 
   it('overrides what another buildpack found', async () => {
-    const source = await copyOf('express');
+    const source = await bench.copyOf('express');
     await writeFile(
       path.join(source, 'Procfile'),
       'web: node --enable-source-maps server.js\nclock: node -e 1\n',
@@ -285,129 +267,18 @@ describe('a source that cannot be built', () => {
         message: expect.stringMatching(message),
       });
       expect(lines.join('\n')).toMatch(log);
-      expect(await leftovers()).toEqual([]);
+      expect(await bench.leftovers()).toEqual([]);
     });
   }
 
   it('keeps the cache of the last good build', async () => {
-    const source = await copyOf('express');
+    const source = await bench.copyOf('express');
     await bench.build(source, 'express-keeps');
     const script = JSON.stringify({ name: 'x', private: true, scripts: { build: 'exit 9' } });
     await writeFile(path.join(source, 'package.json'), script);
     await rm(path.join(source, 'package-lock.json'));
     await expect(bench.build(source, 'express-keeps')).rejects.toMatchObject({ code: 'build_failed' });
-    const { lines } = await bench.build(await copyOf('express'), 'express-keeps');
+    const { lines } = await bench.build(await bench.copyOf('express'), 'express-keeps');
     expect(lines.join('\n')).toMatch(/Node\.js 24\.[\d.]+ \(cached\)/);
-  });
-});
-
-describe('a hostile build', () => {
-  async function script(body: string): Promise<string> {
-    const folder = await copyOf('broken-build');
-    await writeFile(path.join(folder, 'evil.sh'), body);
-    await writeFile(
-      path.join(folder, 'package.json'),
-      JSON.stringify({
-        name: 'evil',
-        private: true,
-        scripts: { build: 'bash evil.sh', start: 'node server.js' },
-      }),
-    );
-    await rm(path.join(folder, 'package-lock.json'));
-    return folder;
-  }
-
-  it('that forks without end hits its process limit and is stopped in time', async () => {
-    const source = await script('bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 60');
-    const started = Date.now();
-    const built = bench.build(source, 'evil', {
-      build: { timeoutMs: 8_000, resources: { memoryBytes: 2 ** 29, cpus: 1, pids: 64 } },
-    });
-    await expect(built).rejects.toMatchObject({ code: 'build_failed' });
-    expect(Date.now() - started).toBeLessThan(30_000);
-    expect(await leftovers()).toEqual([]);
-  });
-
-  it('that never ends is stopped at its time limit', async () => {
-    const source = await script('echo started; sleep 1000');
-    const built = bench.build(source, 'evil', { build: { timeoutMs: 6_000 } });
-    await expect(built).rejects.toMatchObject({
-      code: 'build_failed',
-      message: expect.stringMatching(/did not end within 6 s/),
-    });
-    expect(await leftovers()).toEqual([]);
-  });
-
-  it('that fills the disk is stopped', async () => {
-    const source = await script('yes > /workspace/big');
-    const diskLimits = { maxGrowthBytes: 200 << 20, reserveBytes: 1 << 20, reserveInodeShare: 0 };
-    await expect(bench.build(source, 'evil', { diskLimits })).rejects.toMatchObject({
-      message: expect.stringMatching(/wrote more than 200 MiB/),
-    });
-    expect(await leftovers()).toEqual([]);
-  });
-
-  it('that wants more memory than it may have is told so', async () => {
-    const source = await script('node -e "const kept = []; for (;;) kept.push(Buffer.alloc(1 << 24, 1))"');
-    const built = bench.build(source, 'evil', {
-      build: { resources: { memoryBytes: 256 << 20, cpus: 1, pids: 256 } },
-    });
-    await expect(built).rejects.toMatchObject({ code: 'build_failed' });
-  });
-
-  it('cannot make the export read the host by links in place of its layers', async () => {
-    const source = await script(
-      [
-        'ln -s /etc/shadow /workspace/shadow-link',
-        'rm -rf /layers/nodejs/node && ln -s /etc /layers/nodejs/node',
-        'mkdir -p /layers/nodejs/extra && rm -rf /layers/nodejs/extra && ln -s /root /layers/nodejs/extra',
-        "printf '[types]\\nlaunch = true\\n' > /layers/nodejs/extra.toml",
-        'ln -sf /etc/passwd /layers/procfile/launch.toml',
-        'rm -rf /layers/nodejs 2>/dev/null; ln -s /etc /layers/etc 2>/dev/null; true',
-      ].join('\n'),
-    );
-    const outcome = await bench.build(source, 'links').then(
-      (run) => run.image.digest,
-      (error: { code: string }) => error.code,
-    );
-    if (outcome !== 'build_failed') {
-      const { history } = await bench.config(outcome);
-      expect(history?.map((entry) => entry.created_by)).not.toContain('buildpack nodejs layer extra');
-    }
-    expect(await leftovers()).toEqual([]);
-  });
-
-  it('is gone when the build is cancelled', async () => {
-    const source = await script('echo started; sleep 1000');
-    const cancel = new AbortController();
-    const reason = new Error('the user changed their mind');
-    const onLine = (line: string) => line.includes('started') && cancel.abort(reason);
-    await expect(bench.build(source, 'evil', { signal: cancel.signal, onLine })).rejects.toBe(reason);
-    expect(await leftovers()).toEqual([]);
-  });
-
-  it('does not see config of others, and secrets that it prints are hidden in the log', async () => {
-    const source = await script(
-      'echo "token is $API_TOKEN"; cat /platform/env/API_TOKEN; ls -la /platform/env; printf "\\e[31mred\\e[0m\\rplain\\n"; exit 1',
-    );
-    const lines: string[] = [];
-    const built = bench.build(source, 'evil', {
-      build: { env: { API_TOKEN: 'very-secret-value', PATH: '/nowhere' } },
-      onLine: (line) => lines.push(line),
-    });
-    await expect(built).rejects.toMatchObject({ code: 'build_failed' });
-    expect(lines.join('\n')).toContain('token is [hidden]');
-    expect(lines.join('\n')).not.toContain('very-secret-value');
-    expect(lines).toContain('plain');
-  });
-});
-
-describe('an agent that was killed', () => {
-  it('leaves a work folder and a container that the same build removes when it is started again', async () => {
-    const folder = path.join(bench.workDir, 'bld_again');
-    await mkdir(path.join(folder, 'layers'), { recursive: true });
-    await writeFile(path.join(folder, 'layers', 'half'), 'made');
-    await bench.build(path.join(FIXTURES, 'procfile'), 'procfile', { build: { id: 'bld_again' } });
-    expect(await leftovers()).toEqual([]);
   });
 });

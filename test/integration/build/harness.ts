@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
@@ -110,6 +110,19 @@ export class Workbench {
     return path.join(this.root, 'work');
   }
 
+  /** A copy of a fixture that a test may change. */
+  async copyOf(fixture: string): Promise<string> {
+    const folder = await mkdtemp(path.join(this.root, 'source-'));
+    await cp(path.join(FIXTURES, fixture), folder, { recursive: true });
+    return folder;
+  }
+
+  /** What no build may leave: work folders and containers. */
+  async leftovers(): Promise<string[]> {
+    const names = await readdir(this.workDir);
+    return [...names, ...this.engine.list().map((container) => container.spec.id)];
+  }
+
   /** Builds a folder's files as a commit's; builds with the same `app` share their cache. */
   async build(source: string | Readable, app = 'app', change: BuildChange = {}): Promise<BuildRun> {
     const lines: string[] = [];
@@ -152,6 +165,15 @@ export class Workbench {
   async config(digest: string): Promise<ImageConfigFile> {
     const manifest = await this.manifest(digest);
     return JSON.parse((await this.registry.read(manifest.config.digest)).toString()) as ImageConfigFile;
+  }
+
+  /** What the files of a pushed layer hold, one after the other. */
+  async contentsOf(layer: string): Promise<Buffer> {
+    const child = systemExec.spawn('bsdtar', ['-xOf', path.join(this.registry.folder, layer)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    if (!child.stdout) throw new Error('bsdtar has no output');
+    return collect(child.stdout);
   }
 
   /** Starts a process type of an image as the agent would, from the layers that the build left in the engine. */

@@ -1,13 +1,14 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildSourcePath, Client, nodeEndpoints, type ProgressEvent, userEndpoints } from '#libs/contract';
 import { hashToken } from '../../../apps/control-plane/src/auth/authentication.service.ts';
 import { BuildSources } from '../../../apps/control-plane/src/builds/build-sources.ts';
 import { BuildsService } from '../../../apps/control-plane/src/builds/builds.service.ts';
 import { MAX_BUILDS_PER_ORGANIZATION, MAX_LOG_LINES } from '../../../apps/control-plane/src/builds/limits.ts';
 import { newId, PrismaService } from '../../../apps/control-plane/src/database/prisma.service.ts';
+import { waitFor } from '../../wait-for.ts';
 import { startControlPlane, type TestControlPlane } from './control-plane.ts';
 import { DIGEST, SUCCEEDED } from './fake-builder.ts';
 import { FakeNode } from './fake-node.ts';
@@ -40,7 +41,7 @@ const report = (id: string, body: typeof SUCCEEDED = SUCCEEDED) =>
 const say = (id: string, offset: number, lines: string[]) =>
   plane.node.call(nodeEndpoints.buildLog, { params: { id }, body: { offset, lines } });
 const desired = (id: string) => node.desired?.builds.find((build) => build.id === id);
-const assigned = (id: string) => vi.waitFor(() => expect(desired(id)).toBeDefined(), { timeout: 10_000 });
+const assigned = (id: string) => waitFor(() => expect(desired(id)).toBeDefined());
 
 function accept(archive: Readable = Readable.from([Buffer.from('tar')]), of = app) {
   const commit = 'c'.repeat(40);
@@ -192,15 +193,11 @@ describe('builds', () => {
     await plane.app.get(BuildSources).store(newId('build'), Readable.from([Buffer.from('orphan')]));
     await plane.restart();
     // The first one's time was over while nobody looked: it fails, and the second one's turn comes.
-    await vi.waitFor(
-      async () =>
-        expect(await show(1)).toMatchObject({
-          status: 'failed',
-          error: expect.stringContaining('timed out'),
-        }),
-      {
-        timeout: 20_000,
-      },
+    await waitFor(async () =>
+      expect(await show(1)).toMatchObject({
+        status: 'failed',
+        error: expect.stringContaining('timed out'),
+      }),
     );
     await assigned(second.id);
     expect(await stored()).toEqual([`${second.id}.tar`]);
@@ -225,6 +222,6 @@ describe('builds', () => {
     await plane.user.call(userEndpoints.destroyApp, { params: { app: app.slug } });
     expect((await following).at(-1)).toMatchObject({ status: 'failed' });
     await expect(say(id, 0, ['x'])).rejects.toMatchObject({ code: 'not_found' });
-    await vi.waitFor(() => expect(desired(id)).toBeUndefined());
+    await waitFor(() => expect(desired(id)).toBeUndefined());
   });
 });

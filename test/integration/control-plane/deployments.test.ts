@@ -1,7 +1,8 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Deployment, type ProgressEvent, userEndpoints } from '#libs/contract';
 import { newId, PrismaService } from '../../../apps/control-plane/src/database/prisma.service.ts';
 import { RolloutService } from '../../../apps/control-plane/src/releases/rollout.service.ts';
+import { waitFor } from '../../wait-for.ts';
 import { startControlPlane, type TestControlPlane } from './control-plane.ts';
 import { FakeNode, FakeRouter } from './fake-node.ts';
 
@@ -78,24 +79,22 @@ describe('deployments', () => {
       services: [{ name: 'web', scale: 1, healthy: 1 }],
     });
     const [instance] = await instances();
-    await vi.waitFor(() => expect(targets()).toEqual([instance?.id]));
+    await waitFor(() => expect(targets()).toEqual([instance?.id]));
   });
 
   it('replaces the old release only once the routers have let go of it', async () => {
     await watch(await release());
     const [old] = await instances();
-    await vi.waitFor(() => expect(targets()).toEqual([old?.id]));
+    await waitFor(() => expect(targets()).toEqual([old?.id]));
     router.busy = [old?.id ?? ''];
     await watch(await release());
-    await vi.waitFor(() => expect(targets()).not.toContain(old?.id));
+    await waitFor(() => expect(targets()).not.toContain(old?.id));
     expect((await instances()).find((i) => i.id === old?.id)).toMatchObject({
       draining: true,
       state: 'healthy',
     });
     router.busy = [];
-    await vi.waitFor(async () => expect((await instances()).map((i) => i.release)).toEqual([2]), {
-      timeout: 10_000,
-    });
+    await waitFor(async () => expect((await instances()).map((i) => i.release)).toEqual([2]));
   });
 
   it('a release that crashes fails, and the old one serves on', async () => {
@@ -109,9 +108,7 @@ describe('deployments', () => {
     const result = await watch(await release());
     expect(result.status).toBe('failed');
     expect(result.texts.join('\n')).toContain('exited with status 1');
-    await vi.waitFor(async () =>
-      expect((await instances()).map((i) => i.id)).toEqual(before.map((i) => i.id)),
-    );
+    await waitFor(async () => expect((await instances()).map((i) => i.id)).toEqual(before.map((i) => i.id)));
     expect(await show()).toMatchObject({ status: 'running', release: 1 });
     expect((await deployments())[0]).toMatchObject({ status: 'failed', release: 2 });
   });
@@ -121,11 +118,11 @@ describe('deployments', () => {
     const scale = (count: number) =>
       plane.user.call(userEndpoints.scale, { params: params(), body: { scale: { web: count } } });
     await scale(3);
-    await vi.waitFor(() => expect(targets()).toHaveLength(3), { timeout: 5_000 });
+    await waitFor(() => expect(targets()).toHaveLength(3));
     await scale(1);
-    await vi.waitFor(async () => expect(await instances()).toHaveLength(1), { timeout: 5_000 });
+    await waitFor(async () => expect(await instances()).toHaveLength(1));
     await scale(0);
-    await vi.waitFor(async () => expect(await instances()).toHaveLength(0), { timeout: 5_000 });
+    await waitFor(async () => expect(await instances()).toHaveLength(0));
     expect(await show()).toMatchObject({ status: 'stopped' });
     expect(router.table?.routes.find((route) => route.app.slug === slug)?.state).toBe('stopped');
     await expect(
@@ -161,21 +158,19 @@ describe('deployments', () => {
   it('a newer deployment supersedes the one that runs', async () => {
     node.behaviour = (i) => (i.app.slug === slug ? { state: 'starting', address: null } : {});
     const first = await release();
-    await vi.waitFor(() => expect(node.desired?.instances.some((i) => i.app.slug === slug)).toBe(true));
+    await waitFor(() => expect(node.desired?.instances.some((i) => i.app.slug === slug)).toBe(true));
     const second = await release();
     expect((await watch(first)).texts.at(-1)).toContain('replaced by a newer deployment');
     node.behaviour = () => ({});
     await node.report();
     expect((await watch(second)).status).toBe('succeeded');
-    await vi.waitFor(async () => expect((await instances()).map((i) => i.release)).toEqual([2]), {
-      timeout: 10_000,
-    });
+    await waitFor(async () => expect((await instances()).map((i) => i.release)).toEqual([2]));
   });
 
   it('goes on where it was when the control plane restarts in the middle', async () => {
     node.behaviour = (i) => (i.app.slug === slug ? { state: 'starting', address: null } : {});
     const id = await release();
-    await vi.waitFor(() => expect(node.desired?.instances.some((i) => i.app.slug === slug)).toBe(true));
+    await waitFor(() => expect(node.desired?.instances.some((i) => i.app.slug === slug)).toBe(true));
     await plane.restart();
     node.behaviour = () => ({});
     expect((await watch(id)).status).toBe('succeeded');
@@ -184,8 +179,8 @@ describe('deployments', () => {
   it('destroying an app takes everything of it from nodes and routers', async () => {
     await watch(await release());
     await plane.user.call(userEndpoints.destroyApp, { params: params() });
-    await vi.waitFor(() => expect(node.desired?.instances.some((i) => i.app.slug === slug)).toBe(false));
-    await vi.waitFor(() => expect(router.table?.routes.some((route) => route.app.slug === slug)).toBe(false));
+    await waitFor(() => expect(node.desired?.instances.some((i) => i.app.slug === slug)).toBe(false));
+    await waitFor(() => expect(router.table?.routes.some((route) => route.app.slug === slug)).toBe(false));
     await expect(show()).rejects.toMatchObject({ code: 'not_found' });
   });
 });

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { userEndpoints } from '#libs/contract';
 import { systemExec } from '#libs/host';
 import { hashToken } from '../../../apps/control-plane/src/auth/authentication.service.ts';
 import { newId, PrismaService } from '../../../apps/control-plane/src/database/prisma.service.ts';
 import { GIT_LIMITS, type GitLimits } from '../../../apps/control-plane/src/git/limits.ts';
+import { waitFor } from '../../wait-for.ts';
 import { startControlPlane, type TestControlPlane } from './control-plane.ts';
 import { FakeBuilder, SUCCEEDED } from './fake-builder.ts';
 import { FakeNode, FakeRouter } from './fake-node.ts';
@@ -57,8 +58,7 @@ function gate() {
   return resolve;
 }
 
-const started = (count = 1) =>
-  vi.waitFor(() => expect(builder.builds).toHaveLength(count), { timeout: 10_000 });
+const started = (count = 1) => waitFor(() => expect(builder.builds).toHaveLength(count));
 
 describe('git push of main', () => {
   it('builds the commit, deploys it, streams both, and moves the branch', async () => {
@@ -134,7 +134,7 @@ describe('git push of main', () => {
     const rival = await GitClient.create();
     await rival.commit({ b: '1' });
     const three = rival.run('push', remote(), 'main');
-    await vi.waitFor(async () => expect(await pushesUnderWay()).toBe(3), { timeout: 10_000 });
+    await waitFor(async () => expect(await pushesUnderWay()).toBe(3));
     open();
     const [a, b, c] = await Promise.all([one, two, three]);
     expect(a.code).toBe(0);
@@ -179,8 +179,8 @@ describe('git push of main', () => {
     child.kill('SIGKILL');
     await ended;
     open();
-    await vi.waitFor(async () => expect(await remoteMain()).toBe(commit), { timeout: 10_000 });
-    await vi.waitFor(async () => expect(await pushesUnderWay()).toBe(0), { timeout: 10_000 });
+    await waitFor(async () => expect(await remoteMain()).toBe(commit));
+    await waitFor(async () => expect(await pushesUnderWay()).toBe(0));
   });
 
   it('says that submodules and LFS are not followed', async () => {
@@ -204,7 +204,7 @@ describe('git push of main', () => {
     expect(stderr).toContain('remote: The platform is restarting');
     expect(stderr).toContain('! [remote rejected] main -> main (platform restarting)');
     open();
-    await vi.waitFor(async () => expect(await remoteMain()).toBe(commit), { timeout: 60_000 });
+    await waitFor(async () => expect(await remoteMain()).toBe(commit));
   });
 });
 

@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Client, type LogEntry, nodeEndpoints, userEndpoints } from '#libs/contract';
 import { hashToken } from '../../../apps/control-plane/src/auth/authentication.service.ts';
 import { newId, PrismaService } from '../../../apps/control-plane/src/database/prisma.service.ts';
 import { LogsService, MAX_LINES_PER_APP } from '../../../apps/control-plane/src/logs/logs.service.ts';
+import { waitFor } from '../../wait-for.ts';
 import { startControlPlane, type TestControlPlane } from './control-plane.ts';
 
 let plane: TestControlPlane;
@@ -106,10 +107,10 @@ describe('logs of instances', () => {
       );
       for await (const { text } of stream) texts.push(text);
     })();
-    await vi.waitFor(() => expect(texts).toEqual(['old']));
+    await waitFor(() => expect(texts).toEqual(['old']));
     await send(web, [entry(2, 'new')]);
     await send(worker, [entry(2, 'other')]);
-    await vi.waitFor(() => expect(texts).toEqual(['old', 'new', 'other']), { timeout: 2_000 });
+    await waitFor(() => expect(texts).toEqual(['old', 'new', 'other']));
     leave.abort();
     await expect(reading).rejects.toThrow();
   });

@@ -4,6 +4,7 @@ import { type RouteTable, routerEndpoints, userEndpoints } from '#libs/contract'
 import { newId, PrismaService } from '../../../apps/control-plane/src/database/prisma.service.ts';
 import { Reconciler } from '../../../apps/control-plane/src/deployments/reconciler.ts';
 import { RolloutService } from '../../../apps/control-plane/src/releases/rollout.service.ts';
+import { waitFor } from '../../wait-for.ts';
 import { startControlPlane, type TestControlPlane } from './control-plane.ts';
 import { FakeNode } from './fake-node.ts';
 
@@ -53,7 +54,7 @@ async function release(): Promise<string> {
 
 async function releaseAndServe(): Promise<string> {
   const id = await release();
-  await vi.waitFor(async () => expect((await appRow()).currentReleaseId).toBe(id), 10_000);
+  await waitFor(async () => expect((await appRow()).currentReleaseId).toBe(id));
   return id;
 }
 
@@ -70,7 +71,7 @@ function targetsIn(table: RouteTable | null): string[] | undefined {
 /** Waits until somebody who only reads waits for a lock on the table. */
 async function untilReaderWaits(table: string): Promise<void> {
   const waiting = `SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessShareLock' AND relation = $1::regclass`;
-  await vi.waitFor(async () => expect((await change.query(waiting, [table])).rowCount).toBeGreaterThan(0));
+  await waitFor(async () => expect((await change.query(waiting, [table])).rowCount).toBeGreaterThan(0));
 }
 
 describe('the route table', () => {
@@ -79,7 +80,7 @@ describe('the route table', () => {
     const [old] = targetsIn(await sync(-1)) ?? [];
     node.behaviour = (instance) => (instance.release === 2 ? { state: 'starting', address: null } : {});
     const second = await release();
-    await vi.waitFor(() => expect(node.desired?.instances).toHaveLength(2));
+    await waitFor(() => expect(node.desired?.instances).toHaveLength(2));
     await node.stop(); // its reports would wait for the locks below too
     // The reader is held between apps and their instances: first at the version, then at the instances.
     await before.query('BEGIN');
@@ -112,10 +113,8 @@ describe('the version of the route table', () => {
     node.behaviour = () => ({ state: 'starting', address: null });
     const id = await release();
     const stateIs = (state: string) =>
-      vi.waitFor(
-        async () =>
-          expect(await prisma().instance.findFirst({ where: { releaseId: id } })).toMatchObject({ state }),
-        { timeout: 20_000 },
+      waitFor(async () =>
+        expect(await prisma().instance.findFirst({ where: { releaseId: id } })).toMatchObject({ state }),
       );
     await stateIs('starting');
     const starting = await version();
@@ -125,7 +124,7 @@ describe('the version of the route table', () => {
     expect(await version()).toBe(starting);
     node.behaviour = () => ({});
     await node.report();
-    await vi.waitFor(async () => expect((await appRow()).currentReleaseId).toBe(id), { timeout: 20_000 });
+    await waitFor(async () => expect((await appRow()).currentReleaseId).toBe(id));
     const served = await version();
     node.behaviour = () => ({ state: 'unhealthy' });
     await node.report();
@@ -140,7 +139,7 @@ describe('the version of the route table', () => {
     const scale = (web: number) =>
       plane.user.call(userEndpoints.scale, { params: { app: slug }, body: { scale: { web } } });
     await scale(0);
-    await vi.waitFor(async () => expect(await state()).toBe('stopped'));
+    await waitFor(async () => expect(await state()).toBe('stopped'));
     const stopped = await version();
     node.behaviour = () => ({ state: 'starting', address: null });
     await scale(1);
@@ -173,9 +172,9 @@ describe('an instance that drains', () => {
     const table = await sync(served);
     expect(targetsIn(table)).not.toContain(old.id);
     await sync(table?.version ?? -1);
-    await vi.waitFor(async () => {
+    await waitFor(async () => {
       expect(await prisma().instance.findUnique({ where: { id: old.id } })).toMatchObject({ wanted: false });
-    }, 10_000);
+    });
   });
 
   it('is not waited for when a router is gone for good', async () => {

@@ -1,51 +1,14 @@
-import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '#libs/host';
-import { createImage, digestOf, MEDIA_TYPES, RegistryClient } from '#libs/oci';
-import { authorizeByPassword, type ServedRegistry, serveRegistry } from './serve-registry.ts';
-
-const BLOB = randomBytes(300_000);
-const DIGEST = digestOf(BLOB);
-const OTHER_DIGEST = digestOf('another');
+import { digestOf, MEDIA_TYPES, RegistryClient } from '#libs/oci';
+import { BLOB, DIGEST, errorCode, OTHER_DIGEST, registryCalls } from './registry-calls.ts';
+import { type ServedRegistry, serveRegistry } from './serve-registry.ts';
 
 let registry: ServedRegistry;
-const url = (rest: string) => `http://${registry.host}/v2/${rest}`;
-const call = (method: string, rest: string, init: RequestInit = {}) => fetch(url(rest), { method, ...init });
-const errorCode = async (response: Response) => {
-  const body = (await response.json()) as { errors: { code: string }[] };
-  return body.errors[0]?.code;
-};
-const location = (response: Response) => `http://${registry.host}${response.headers.get('location')}`;
-const begin = async (repository = 'a/b') => location(await call('POST', `${repository}/blobs/uploads/`));
-const push = async (repository: string, bytes: Uint8Array = BLOB) => {
-  const response = await call('POST', `${repository}/blobs/uploads/?digest=${digestOf(bytes)}`, {
-    body: bytes.slice(),
-  });
-  expect(response.status).toBe(201);
-  return digestOf(bytes);
-};
-/** An image of one layer, pushed but for its manifest. */
-const prepareImage = async (repository: string, layer: Uint8Array = BLOB) => {
-  const digest = await push(repository, layer);
-  const layers = [{ digest, diffId: digest, sizeBytes: layer.length, mediaType: MEDIA_TYPES.ociLayer }];
-  const image = createImage({ layers, architecture: 'amd64', config: {}, created: 0 });
-  await push(repository, image.config.bytes);
-  return image;
-};
-const putManifest = (
-  repository: string,
-  reference: string,
-  bytes: Uint8Array,
-  type: string = MEDIA_TYPES.ociManifest,
-) =>
-  call('PUT', `${repository}/manifests/${reference}`, {
-    body: bytes.slice(),
-    headers: { 'content-type': type },
-  });
+const { url, call, begin, push, prepareImage, putManifest } = registryCalls(() => registry);
 
 describe('an open registry', () => {
   beforeEach(async () => {
@@ -315,129 +278,5 @@ describe('an open registry', () => {
       message: `image a/b:v9 not found in registry ${registry.host}`,
     });
     await client.close();
-  });
-});
-
-describe('limits', () => {
-  afterEach(() => registry.close());
-
-  it('cuts off blobs that are too large, told or untold', async () => {
-    registry = await serveRegistry({ limits: { maxBlobBytes: 1000 } });
-    const told = await fetch(`${await begin()}?digest=${DIGEST}`, { method: 'PUT', body: BLOB });
-    expect([told.status, await errorCode(told)]).toEqual([413, 'SIZE_INVALID']);
-    const body = Readable.toWeb(
-      Readable.from([BLOB.subarray(0, 900), BLOB.subarray(900, 1800)]),
-    ) as ReadableStream;
-    const untold = await fetch(await begin(), { method: 'PATCH', body, duplex: 'half' });
-    expect(untold.status).toBe(413);
-  });
-
-  it('takes only so many uploads at once, by repository', async () => {
-    registry = await serveRegistry({ limits: { maxUploadsPerRepository: 2 } });
-    await begin();
-    await begin();
-    const third = await call('POST', 'a/b/blobs/uploads/');
-    expect([third.status, await errorCode(third)]).toEqual([429, 'TOOMANYREQUESTS']);
-    expect((await call('POST', 'c/d/blobs/uploads/')).status).toBe(202);
-  });
-
-  it('removes abandoned uploads by age, and leftovers at start', async () => {
-    let aheadMs = 0;
-    const clock = { ...systemClock, now: () => Date.now() + aheadMs };
-    registry = await serveRegistry({ clock });
-    const old = await begin();
-    const uploads = path.join(registry.folder, 'uploads');
-    expect(await readdir(uploads)).toHaveLength(1);
-    await mkdir(path.join(uploads, 'half-made'));
-    await registry.restart();
-    expect((await fetch(`http://${registry.host}${new URL(old).pathname}`)).status).toBe(204);
-    expect(await readdir(uploads)).toHaveLength(1);
-    aheadMs = 25 * 3_600_000;
-    await begin('c/d');
-    expect((await fetch(`http://${registry.host}${new URL(old).pathname}`)).status).toBe(404);
-    expect(await readdir(uploads)).toHaveLength(1);
-  });
-
-  it('ends a request that stands still, and lets the upload go on', async () => {
-    registry = await serveRegistry({ limits: { idleTimeoutMs: 100 } });
-    const upload = new URL(await begin());
-    const socket = connect(Number(upload.port), '127.0.0.1');
-    const closed = new Promise<void>((resolve) => socket.on('close', () => resolve()));
-    socket.on('error', () => {});
-    socket.resume();
-    socket.write(`PATCH ${upload.pathname} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello`);
-    await closed;
-    const status = await fetch(upload);
-    expect(status.headers.get('range')).toBe('0-4');
-  });
-
-  it('says that it is out of order without saying where its files are', async () => {
-    registry = await serveRegistry();
-    await fetch(url(''));
-    await rm(path.join(registry.folder, 'uploads'), { recursive: true, force: true });
-    await writeFile(path.join(registry.folder, 'uploads'), 'in the way');
-    const response = await call('POST', 'a/b/blobs/uploads/');
-    expect(response.status).toBe(500);
-    expect(await response.text()).not.toContain(registry.folder);
-  });
-});
-
-describe('a registry with tenants', () => {
-  beforeEach(async () => {
-    registry = await serveRegistry({ authorize: authorizeByPassword });
-  });
-  afterEach(() => registry.close());
-  const as = (name: string) => ({
-    headers: { authorization: `Basic ${Buffer.from(`x:${name}`).toString('base64')}` },
-  });
-
-  it('asks for a login, and tells who is in from who may not', async () => {
-    const anonymous = await fetch(url(''));
-    expect([anonymous.status, await errorCode(anonymous)]).toEqual([401, 'UNAUTHORIZED']);
-    expect(anonymous.headers.get('www-authenticate')).toBe('Basic realm="gantry"');
-    expect((await fetch(url(''), as('alice'))).status).toBe(200);
-    const denied = await call('GET', 'bob/app/manifests/v1', as('alice'));
-    expect([denied.status, await errorCode(denied)]).toEqual([403, 'DENIED']);
-  });
-
-  it('refuses a large body without reading it all', async () => {
-    const response = await call('POST', `alice/app/blobs/uploads/?digest=${DIGEST}`, { body: BLOB });
-    expect(response.status).toBe(401);
-  });
-
-  it('mounts only from where the caller may pull', async () => {
-    const secret = Buffer.from('a layer of alice');
-    const digest = digestOf(secret);
-    const pushed = await call('POST', `alice/app/blobs/uploads/?digest=${digest}`, {
-      body: secret,
-      ...as('alice'),
-    });
-    expect(pushed.status).toBe(201);
-    const stolen = await call('POST', `bob/app/blobs/uploads/?mount=${digest}&from=alice/app`, as('bob'));
-    expect(stolen.status).toBe(202);
-    expect((await call('GET', `bob/app/blobs/${digest}`, as('bob'))).status).toBe(404);
-    const own = await call('POST', `shared/base/blobs/uploads/?mount=${digest}&from=alice/app`, as('alice'));
-    expect(own.status).toBe(201);
-  });
-
-  it('lets the client of libs/oci in with its credentials, and tells it when they are wrong', async () => {
-    const open = () => Readable.from([BLOB], { objectMode: false });
-    const alice = new RegistryClient({
-      registry: registry.host,
-      insecure: true,
-      auth: { username: 'x', password: 'alice' },
-    });
-    expect(
-      await alice.pushBlob({ repository: 'alice/app', digest: DIGEST, sizeBytes: BLOB.length, open }),
-    ).toBe('pushed');
-    await expect(alice.hasBlob('bob/app', DIGEST)).rejects.toMatchObject({ code: 'forbidden' });
-    await alice.close();
-    const stranger = new RegistryClient({
-      registry: registry.host,
-      insecure: true,
-      auth: { username: 'x', password: 'eve' },
-    });
-    await expect(stranger.hasBlob('bob/app', DIGEST)).rejects.toMatchObject({ code: 'unauthenticated' });
-    await stranger.close();
   });
 });
