@@ -85,7 +85,7 @@ describe('Child', () => {
 
   it('kills what does not get ready, and what does not end', async () => {
     const never = make('setInterval(() => {}, 1000)', { readyTimeoutMs: 300 });
-    await expect(never.start()).rejects.toThrow('part ended (killed by SIGKILL)');
+    await expect(never.start()).rejects.toThrow('part was not ready within 0.3 s and was killed');
     const stubborn = make(`process.on("SIGTERM", () => {}); ${SERVES}`, { stopTimeoutMs: 200 });
     await stubborn.start();
     await stubborn.stop();

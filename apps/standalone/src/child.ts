@@ -164,9 +164,13 @@ export class Child {
       const ended = waitForEnd(child);
       if (this.#stopped.signal.aborted) child.kill('SIGKILL');
       if (child.pid !== undefined) await noteProcess(this.#around.pidsDir, name, child.pid);
-      void this.#watchReady(child, over.signal, onReady);
+      let given: string | undefined;
+      void this.#watchReady(child, over.signal, onReady, (why) => {
+        given = why;
+        child.kill('SIGKILL');
+      });
       const how = await ended;
-      return this.#problem(how);
+      return this.#problem(given ?? `ended (${how})`);
     } catch (cause) {
       return new PlatformError('internal', `cannot start ${name}: ${String(cause)}`, { cause });
     } finally {
@@ -200,32 +204,36 @@ export class Child {
     return child;
   }
 
-  async #watchReady(child: ChildProcess, over: AbortSignal, onReady: () => void): Promise<void> {
-    const late = setTimeout(() => {
-      this.#lastEnd = `${this.#spec.name} did not get ready within ${this.#spec.readyTimeoutMs / 1000} s`;
-      this.#around.log.error({ child: this.#spec.name }, this.#lastEnd);
-      child.kill('SIGKILL');
-    }, this.#spec.readyTimeoutMs);
+  async #watchReady(
+    child: ChildProcess,
+    over: AbortSignal,
+    onReady: () => void,
+    giveUp: (why: string) => void,
+  ): Promise<void> {
+    const { readyTimeoutMs, ready } = this.#spec;
+    const late = setTimeout(
+      () => giveUp(`was not ready within ${readyTimeoutMs / 1000} s and was killed`),
+      readyTimeoutMs,
+    );
     try {
-      if (this.#spec.ready === 'message') await readyMessage(child, over);
-      else await this.#spec.ready(over);
+      if (ready === 'message') await readyMessage(child, over);
+      else await ready(over);
       if (over.aborted || this.#stopped.signal.aborted) return;
       this.#state = 'up';
       onReady();
     } catch (error) {
-      if (!over.aborted) {
-        this.#around.log.error({ child: this.#spec.name, err: error }, 'cannot tell whether it is ready');
-        child.kill('SIGKILL');
-      }
+      if (over.aborted) return;
+      this.#around.log.error({ child: this.#spec.name, err: error }, 'cannot tell whether it is ready');
+      giveUp('was killed, since nothing can tell whether it is ready');
     } finally {
       clearTimeout(late);
     }
   }
 
-  #problem(how: string): PlatformError {
+  #problem(what: string): PlatformError {
     const lines = this.#logFile.lastLines(8);
     const said = lines.length > 0 ? `, saying:\n${lines.map((line) => `  ${line}`).join('\n')}` : '';
-    return new PlatformError('unavailable', `${this.#spec.name} ended (${how})${said}`, {
+    return new PlatformError('unavailable', `${this.#spec.name} ${what}${said}`, {
       hint: `The whole log is ${this.#logFile.file}`,
     });
   }

@@ -149,7 +149,7 @@ function nodeProgram(
     name,
     command: () => ({ file: process.execPath, args: ['--enable-source-maps', main], env, inheritedFds }),
     ready: 'message',
-    readyTimeoutMs: 60_000,
+    readyTimeoutMs: 300_000, // for one that hangs: what fails ends by itself, and a slow machine must get there
     stopSignal: 'SIGTERM',
     stopTimeoutMs: 15_000,
     orphanSignal: 'TERM',
